@@ -1,0 +1,82 @@
+# Every target sets up what it needs, so that it works on a fresh clone of a fresh machine.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+APP ?= wordpress
+export STACKYARD_CACHE ?= $(HOME)/.cache/stackyard
+# A venv's own commands first; the Python of a caller's environment must not leak in.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Packer reports nothing to its maker.
+export CHECKPOINT_DISABLE := 1
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+
+.PHONY: setup
+setup: ## Install what is missing for the playbooks (Debian packages, .venv)
+	@tools/setup controller
+
+.PHONY: setup-machines
+setup-machines:
+	@tools/setup controller machines
+
+.PHONY: setup-browser
+setup-browser:
+	@tools/setup controller machines browser
+
+.PHONY: packer
+packer: setup ## Obtain Packer and its plugins (PATH, or built once into the cache)
+	@tools/packer/obtain
+
+.PHONY: demo
+demo: setup-machines packer ## Run APP (default wordpress) on the local cloud and print its address
+	@python -m demo up $(APP)
+
+.PHONY: demo-down
+demo-down: ## Remove the demo and its local cloud without a trace
+	@if [ -x .venv/bin/python ]; then python -m demo down; fi
+
+.PHONY: test
+test: lint unit modules molecule e2e ## Run every test but the long ones
+
+.PHONY: lint
+lint: setup packer ## ansible-lint, yamllint, ruff, mypy, packer fmt and validate
+	ruff check .
+	ruff format --check .
+	mypy
+	yamllint --strict .
+	ansible-lint --offline
+	tools/packer/check
+
+.PHONY: unit
+unit: setup ## Filters, specs against defaults, parts of the local cloud without machines
+	python -m pytest tests/unit
+
+.PHONY: modules
+modules: setup ## Own modules and cloud roles against the control plane alone (no root)
+	python -m pytest tests/modules
+
+.PHONY: molecule
+molecule: setup-machines ## Machine roles on real systemd machines (SUITE=debian-13 or debian-12)
+	molecule/run
+
+.PHONY: e2e
+e2e: setup-browser packer ## Whole stacks on the local cloud, in a browser where a person would look
+	python -m pytest tests/localcloud tests/stacks
+
+.PHONY: soak
+soak: setup-browser packer ## The long trials, and molecule on Debian 12
+	SUITE=debian-12 molecule/run
+	STACKYARD_SOAK=1 python -m pytest tests/stacks
+
+.PHONY: changelog
+changelog: setup ## Check the changelog fragments
+	antsibull-changelog lint
+
+.PHONY: collection
+collection: setup ## Build the collection's archive into build/
+	ansible-galaxy collection build --force --output-path build
