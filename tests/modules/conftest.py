@@ -1,0 +1,394 @@
+"""Fixtures for modules and cloud roles: a patched control plane and a runner for ansible-playbook.
+
+``cloud`` is an empty account on a real HTTP endpoint; ``ansible`` runs tasks or playbooks against it
+with the group defaults that every playbook of the collection uses. One control plane serves the whole
+session and is emptied before each test (10 ms; a start is 2 s).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+REGION = "us-east-1"
+START_DEADLINE = 60
+PLAYBOOK_DEADLINE = 300
+
+
+@dataclass
+class Cloud:
+    """An account of the local cloud's control plane.
+
+    Attributes:
+        endpoint: URL of the API.
+        request_log: File with one JSON object per request (``service``, ``action``, ``write``, ``status``).
+        server_log: What the server printed, tracebacks included.
+    """
+
+    endpoint: str
+    request_log: Path
+    server_log: Path
+    region: str = REGION
+    access_key: str = "AKIAIOSFODNN7EXAMPLE"
+    secret_key: str = "not-a-secret-but-long-enough-for-a-key"
+    _session: Any = field(default=None, repr=False)
+
+    @property
+    def session(self) -> boto3.session.Session:
+        """A boto3 session with the account's credentials (the endpoint is passed by ``client``)."""
+        if self._session is None:
+            self._session = boto3.session.Session(
+                aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key, region_name=self.region
+            )
+        return self._session
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of one service at the endpoint."""
+        return self.session.client(service, endpoint_url=self.endpoint)
+
+    @property
+    def module_defaults(self) -> dict[str, dict[str, str]]:
+        """What a cloud playbook sets for every AWS module."""
+        connection = {
+            "region": self.region,
+            "endpoint_url": self.endpoint,
+            "access_key": self.access_key,
+            "secret_key": self.secret_key,
+        }
+        return {"group/aws": connection, "group/stackyard.aws.aws": connection}
+
+    def reset(self) -> None:
+        """Empty the account and the request log."""
+        with urllib.request.urlopen(f"{self.endpoint}/moto-api/reset", data=b"", timeout=30) as reply:
+            reply.read()
+        self.forget_requests()
+
+    def forget_requests(self) -> None:
+        """Empty the request log, to count from here."""
+        os.truncate(self.request_log, 0)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The API requests since the last ``forget_requests``, oldest first."""
+        return [json.loads(line) for line in self.request_log.read_text().splitlines()]
+
+    def writes(self) -> list[str]:
+        """``service:Action`` of every request that may change something, oldest first."""
+        return [f"{entry['service']}:{entry['action']}" for entry in self.requests() if entry["write"]]
+
+    def server_errors(self) -> list[dict[str, Any]]:
+        """Requests answered with a 5xx status: a gap of the control plane rather than of the caller."""
+        return [entry for entry in self.requests() if entry["status"] >= 500]
+
+
+@dataclass
+class TaskResult:
+    """What one task did on one host.
+
+    Attributes:
+        name: The task's name, with its role's name before it as Ansible prints it.
+        action: Full name of the module or action.
+        result: What the module returned (loops: under ``results``), censored where ``no_log`` is set.
+    """
+
+    name: str
+    host: str
+    action: str
+    result: dict[str, Any]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.result.get("changed"))
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.result.get("failed"))
+
+    @property
+    def skipped(self) -> bool:
+        return bool(self.result.get("skipped"))
+
+
+@dataclass
+class PlaybookResult:
+    """The outcome of one run of ansible-playbook.
+
+    Attributes:
+        rc: Exit status of ansible-playbook.
+        tasks: Every task result, in order; empty when the playbook did not parse.
+        facts: Facts set for ``localhost`` by ``set_fact`` (role results such as ``network_result``).
+        seconds: Wall clock.
+    """
+
+    rc: int
+    stdout: str
+    stderr: str
+    tasks: list[TaskResult]
+    seconds: float
+
+    @property
+    def changed(self) -> list[TaskResult]:
+        """Tasks that reported a change."""
+        return [task for task in self.tasks if task.changed]
+
+    @property
+    def failed(self) -> list[TaskResult]:
+        """Tasks that failed (rescued and ignored ones too)."""
+        return [task for task in self.tasks if task.failed]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        for task in self.tasks:
+            facts.update(task.result.get("ansible_facts") or {})
+        return facts
+
+    @property
+    def messages(self) -> list[str]:
+        """Messages of the failed tasks, items of loops included: what an operator reads."""
+        found = []
+        for task in self.failed:
+            for result in [task.result, *task.result.get("results", [])]:
+                if result.get("failed") and result.get("msg"):
+                    found.append(str(result["msg"]))
+        return found
+
+    def task(self, name: str) -> dict[str, Any]:
+        """The result of the last task whose name ends with ``name``."""
+        matching = [task for task in self.tasks if task.name.endswith(name)]
+        if not matching:
+            raise KeyError(f"no task {name!r}; there were: {[task.name for task in self.tasks]}")
+        return matching[-1].result
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The result of the last task that ran."""
+        return self.tasks[-1].result
+
+
+@dataclass
+class Ansible:
+    """Runs ansible-playbook against a cloud."""
+
+    cloud: Cloud
+    directory: Path
+    collections: Path
+    _runs: int = 0
+
+    def run_playbook(
+        self,
+        playbook: Path | str,
+        *,
+        extra_vars: dict[str, Any] | None = None,
+        check: bool = False,
+        diff: bool = True,
+        arguments: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+        expect_failure: bool = False,
+        timeout: float = PLAYBOOK_DEADLINE,
+    ) -> PlaybookResult:
+        """Run a playbook and parse its results.
+
+        Args:
+            playbook: Path; a relative one counts from the repository's root.
+            extra_vars: Passed as a JSON file, so every type survives.
+            check: Run with ``--check``.
+            diff: Run with ``--diff``; differences are in the task results under ``diff``.
+            arguments: More arguments for ansible-playbook (``("-i", "inventory/local")``).
+            environment: More environment variables.
+            expect_failure: Whether a run that fails is what the test wants.
+            timeout: Seconds until the run is killed.
+
+        Raises:
+            AssertionError: The run failed though it was not expected to, or the reverse.
+        """
+        self._runs += 1
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook)]
+        if "-i" not in arguments:
+            command += ["-i", "localhost,"]
+        if check:
+            command.append("--check")
+        if diff:
+            command.append("--diff")
+        if extra_vars is not None:
+            variables = self.directory / f"variables-{self._runs}.json"
+            variables.write_text(json.dumps(extra_vars))
+            command += ["-e", f"@{variables}"]
+        started = time.monotonic()
+        completed = subprocess.run(
+            [*command, *arguments],
+            cwd=REPOSITORY,
+            env=self._environment() | (environment or {}),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        result = PlaybookResult(
+            rc=completed.returncode,
+            stdout=completed.stdout,
+            stderr=completed.stderr,
+            tasks=_task_results(completed.stdout),
+            seconds=time.monotonic() - started,
+        )
+        if (result.rc != 0) != expect_failure:
+            raise AssertionError(self._explain(result))
+        return result
+
+    def run_tasks(
+        self, tasks: str | list[dict[str, Any]], *, variables: dict[str, Any] | None = None, **options: Any
+    ) -> PlaybookResult:
+        """Run tasks (YAML text or a list) in a play on localhost with the module defaults of this cloud."""
+        if isinstance(tasks, str):
+            tasks = yaml.safe_load(textwrap.dedent(tasks))
+        return self.run_play({"tasks": tasks, "vars": variables or {}}, **options)
+
+    def run_role(
+        self, role: str, variables: dict[str, Any] | None = None, *, tasks_from: str | None = None, **options: Any
+    ) -> PlaybookResult:
+        """Run one role of the collection with role variables."""
+        include: dict[str, Any] = {"name": f"stackyard.aws.{role}"}
+        if tasks_from:
+            include["tasks_from"] = tasks_from
+        task = {"name": f"Run {role}", "ansible.builtin.import_role": include, "vars": variables or {}}
+        return self.run_play({"tasks": [task]}, **options)
+
+    def run_play(self, play: dict[str, Any], **options: Any) -> PlaybookResult:
+        """Run one play on localhost with the module defaults of this cloud."""
+        playbook = self.directory / f"play-{self._runs + 1}.yml"
+        skeleton = {
+            "name": "Test",
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "module_defaults": self.cloud.module_defaults,
+        }
+        playbook.write_text(yaml.safe_dump([skeleton | play], sort_keys=False))
+        return self.run_playbook(playbook, **options)
+
+    def _environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "ANSIBLE_"))}
+        return kept | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_JSON_INDENT": "0",
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_LOCAL_TEMP": str(self.directory / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(self.directory / "tmp"),
+            # The test's own credentials only: never those of the person who runs the tests.
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    def _explain(self, result: PlaybookResult) -> str:
+        server_log = self.cloud.server_log.read_text().splitlines()
+        return "\n".join(
+            [
+                f"ansible-playbook ended with {result.rc}",
+                *(f"{task.name} ({task.action}): {json.dumps(task.result)[:3000]}" for task in result.failed),
+                result.stderr[-3000:],
+                *([] if result.tasks else [result.stdout[-3000:]]),
+                "--- last lines of the server:",
+                *server_log[-15:],
+            ]
+        )
+
+
+def _task_results(stdout: str) -> list[TaskResult]:
+    """Read the JSON document that the callback prints at the end of a run."""
+    start = stdout.find('{"custom_stats"')
+    if start < 0:
+        return []
+    document, _ = json.JSONDecoder().raw_decode(stdout[start:])
+    return [
+        TaskResult(name=task["task"]["name"], host=host, action=result.get("action", ""), result=result)
+        for play in document["plays"]
+        for task in play["tasks"]
+        for host, result in task["hosts"].items()
+    ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _control_plane(directory: Path) -> Iterator[Cloud]:
+    port = _free_port()
+    request_log, server_log = directory / "requests.jsonl", directory / "server.log"
+    request_log.touch()
+    with server_log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("control_plane.py")), str(port), str(request_log)],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        cloud = Cloud(endpoint=f"http://127.0.0.1:{port}", request_log=request_log, server_log=server_log)
+        deadline = time.monotonic() + START_DEADLINE
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the control plane did not start: {server_log.read_text()[-3000:]}")
+            time.sleep(0.05)
+        yield cloud
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One patched control plane for the session. Tests use ``cloud``, which is empty at their start."""
+    with _control_plane(tmp_path_factory.mktemp("control-plane")) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(control_plane: Cloud) -> Cloud:
+    """An empty account (default VPC apart)."""
+    control_plane.reset()
+    return control_plane
+
+
+@pytest.fixture(scope="session")
+def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collections path in which this work tree is ``stackyard.aws``; needs no ``make setup``."""
+    root = tmp_path_factory.mktemp("collections")
+    namespace = root / "ansible_collections" / "stackyard"
+    namespace.mkdir(parents=True)
+    (namespace / "aws").symlink_to(REPOSITORY)
+    return root
+
+
+@pytest.fixture
+def ansible(cloud: Cloud, collections: Path, tmp_path: Path) -> Ansible:
+    """A runner for ansible-playbook against ``cloud``."""
+    if not shutil.which(str(Path(sys.executable).parent / "ansible-playbook")):
+        pytest.fail("ansible-playbook is not beside this Python; install the 'controller' extra")
+    return Ansible(cloud=cloud, directory=tmp_path, collections=collections)
