@@ -1,0 +1,37 @@
+build {
+  name    = var.application
+  sources = ["source.amazon-ebs.debian"]
+
+  provisioner "ansible" {
+    command       = var.ansible_playbook
+    playbook_file = "${local.repository}/playbooks/image.yml"
+    host_alias    = "image"
+    user          = "admin"
+    # Packer's proxy offers only an ssh-rsa host key, which OpenSSH 9 refuses.
+    use_proxy = false
+
+    ansible_env_vars = [
+      "ANSIBLE_CONFIG=${local.repository}/ansible.cfg",
+      # The host key is minutes old and known to nobody.
+      "ANSIBLE_HOST_KEY_CHECKING=False",
+      "ANSIBLE_NOCOLOR=True",
+    ]
+
+    extra_arguments = concat(
+      ["--extra-vars", jsonencode({ image_application = var.application })],
+      flatten([for path in var.variable_files : ["--extra-vars", "@${path}"]]),
+    )
+  }
+
+  post-processor "manifest" {
+    output     = "${path.root}/manifests/${var.application}.json"
+    strip_path = true
+
+    custom_data = {
+      application = var.application
+      version     = local.version
+      region      = var.region
+      revision    = local.revision
+    }
+  }
+}
