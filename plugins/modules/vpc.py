@@ -759,15 +759,17 @@ class Network:
                 self.client.delete_internet_gateway(InternetGatewayId=gateway_id)
         if vpc is None:
             return
+        for table in self.ours("describe_route_tables", "RouteTables"):
+            if self.plan.delete("route-table", tags_of(table)["Name"], {}):
+                for association in table.get("Associations", []):
+                    self.client.disassociate_route_table(AssociationId=association["RouteTableAssociationId"])
+                self.client.delete_route_table(RouteTableId=table["RouteTableId"])
+        for acl in self.ours("describe_network_acls", "NetworkAcls"):
+            if self.plan.delete("network-acl", tags_of(acl)["Name"], {}):
+                self.delete_acl(acl)
         for subnet in self.ours("describe_subnets", "Subnets"):
             if self.plan.delete("subnet", tags_of(subnet)["Name"], {"cidr": subnet["CidrBlock"]}):
                 self.retrying(lambda s=subnet: self.client.delete_subnet(SubnetId=s["SubnetId"]))
-        for table in self.ours("describe_route_tables", "RouteTables"):
-            if self.plan.delete("route-table", tags_of(table)["Name"], {}):
-                self.retrying(lambda t=table: self.client.delete_route_table(RouteTableId=t["RouteTableId"]))
-        for acl in self.ours("describe_network_acls", "NetworkAcls"):
-            if self.plan.delete("network-acl", tags_of(acl)["Name"], {}):
-                self.retrying(lambda a=acl: self.client.delete_network_acl(NetworkAclId=a["NetworkAclId"]))
         groups = SecurityGroups(self.client, self.plan, self.vpc_id, self.name, self.tags)
         if self.plan.check_mode:
             groups.absent()
@@ -775,6 +777,14 @@ class Network:
             self.retrying(groups.absent)
         if self.plan.delete("vpc", self.name, {"cidr": vpc["CidrBlock"]}):
             self.retrying(lambda: self.client.delete_vpc(VpcId=self.vpc_id))
+
+    def delete_acl(self, acl):
+        default = next(a for a in self.inside("describe_network_acls", "NetworkAcls") if a["IsDefault"])
+        for association in acl["Associations"]:
+            self.client.replace_network_acl_association(
+                AssociationId=association["NetworkAclAssociationId"], NetworkAclId=default["NetworkAclId"]
+            )
+        self.client.delete_network_acl(NetworkAclId=acl["NetworkAclId"])
 
     def ours(self, operation, key):
         return [item for item in self.inside(operation, key) if not missing_tags(tags_of(item), self.tags)]
