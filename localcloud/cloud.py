@@ -65,6 +65,8 @@ class Cloud:
         lock: Held while moto's objects are touched.
         log: Logger of the package.
         pages: Extra pages under the API's address, by path (``/localcloud/...``).
+        held: Instances whose container a part is busy with; ``machines`` leaves them alone.
+        save: Has the API's state written to disk; set by the server.
         machine_volumes: ``podman run --volume`` values that every new machine gets, such as shared folders and
             mount helpers. Nothing of them may be baked: see ``images``.
     """
@@ -85,6 +87,9 @@ class Cloud:
         self.dns = Dns(settings)
         self.networks = Networks(self)
         self.woken = threading.Event()
+        # Instances whose container another part is busy with; ``machines`` leaves them alone.
+        self.held: set[str] = set()
+        self.save: Callable[[], None] = lambda: None
         self._application = application
         self._clients: dict[tuple[str, str], Any] = {}
 
@@ -96,6 +101,11 @@ class Cloud:
     def dirty(self) -> None:
         """Wake the reconciler: something may have to be done."""
         self.woken.set()
+
+    def changed(self) -> None:
+        """moto's objects were changed without an API call: keep that, and look again."""
+        self.save()
+        self.dirty()
 
     def network(self, vpc_id: str) -> Network:
         """The network of a VPC, created on first use.
@@ -116,6 +126,11 @@ class Cloud:
         account = backends[self.settings.account]
         region = region or self.settings.region
         return account[region] if region in account else account["global"]
+
+    def regions(self, service: str) -> list[Any]:
+        """The backends of a service in all regions that were used; hold ``lock`` while touching them."""
+        backends: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]
+        return list(dict.values(backends[self.settings.account]))
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A boto3 client whose calls are answered in this thread, outside the request log."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from moto.ec2.exceptions import DefaultVpcAlreadyExists
+from moto.ec2.models.vpcs import VPCBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wsgi import get_input_stream
@@ -29,6 +29,9 @@ from localcloud.settings import Settings
 from localcloud.state import Store
 
 log = logging.getLogger("localcloud")
+
+# Anyone may ask whether the server is up; no call of the API.
+READY = "/localcloud/ready"
 
 
 class ControlPlane:
@@ -117,9 +120,11 @@ def serve(settings: Settings) -> None:
     for noisy in ("botocore", "boto3", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     apply_all()
+    _set_default_vpc(settings)
     plane = ControlPlane(settings)
     cloud = plane.cloud = Cloud(settings, plane)
     store = plane.store = Store(settings.state, cloud.lock)
+    cloud.save = store.changed
     restored = store.load()
     logged = RequestLog(plane, str(settings.state / "requests.jsonl"), after=plane.after)
     listeners = Listeners(settings, logged, Metadata(cloud))
@@ -127,6 +132,7 @@ def serve(settings: Settings) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    cloud.pages[READY] = lambda: ("text/plain", b"ready\n")
     reconciler = Reconciler(cloud)
     cloud.networks.adopt()
     store.start()
@@ -139,20 +145,17 @@ def serve(settings: Settings) -> None:
     reconciler.close()
     cloud.dns.close()
     store.close()
-    pid_file(settings).unlink(missing_ok=True)
 
 
-def pid_file(settings: Settings) -> Path:
-    """Where the running server's process id is."""
-    return settings.state / "server.pid"
+def _set_default_vpc(settings: Settings) -> None:
+    """Give the default VPC this cloud's range: several clouds may run side by side, and AWS's may clash."""
 
+    def create_default_vpc(self: Any) -> Any:
+        if self.get_default_vpc():
+            raise DefaultVpcAlreadyExists
+        vpc = self.create_vpc(cidr_block=str(settings.default_vpc_cidr), is_default=True)
+        for zone in self.describe_availability_zones():
+            self.create_default_subnet(zone.name)
+        return vpc
 
-def environment() -> dict[str, str]:
-    """What moto must find in the environment when it is imported."""
-    return {
-        **os.environ,
-        "MOTO_ENABLE_AMI_VALIDATION": "true",
-        "MOTO_ENABLE_KEYPAIR_VALIDATION": "true",
-        "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "true",
-        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
-    }
+    VPCBackend.create_default_vpc = create_default_vpc

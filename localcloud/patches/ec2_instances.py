@@ -1,0 +1,68 @@
+"""Instances that are real: their console output, their reboots, and the image behind an AMI.
+
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RebootInstances.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
+from moto.ec2.models.instances import Instance
+from moto.ec2.responses.general import General
+from moto.ec2.utils import Base64EncodedString
+
+
+def _no_console(_instance_id: str) -> str:
+    return ""
+
+
+def _no_base(_image: Any) -> str | None:
+    return None
+
+
+# Set by the parts that run the machines and make the images.
+console_output: Callable[[str], str] = _no_console
+base_reference: Callable[[Any], str | None] = _no_base
+
+
+def apply() -> None:
+    """Replace moto's constant console output, and note reboots."""
+    General.get_console_output = _get_console_output
+    Instance.reboot = _reboot
+
+
+def image_reference(image: Any) -> str | None:
+    """podman's name of the file system behind an image, or None."""
+    return getattr(image, "localcloud_reference", None) or base_reference(image)
+
+
+def reboot_wanted(instance: Any) -> bool:
+    """Whether RebootInstances was called and not yet carried out."""
+    return bool(getattr(instance, "localcloud_reboot", False))
+
+
+def reboot_done(instance: Any) -> None:
+    """The reboot is under way."""
+    instance.localcloud_reboot = False
+
+
+def _get_console_output(self: General) -> ActionResult:
+    """moto answers with a sample from 2006."""
+    instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+    return ActionResult(
+        {
+            "InstanceId": instance.id,
+            "Timestamp": utcnow(),
+            "Output": Base64EncodedString.from_raw_string(console_output(instance.id)),
+        }
+    )
+
+
+def _reboot(self: Instance) -> None:
+    """moto starts a stopped instance by a reboot and does nothing to a running one."""
+    if self.state == "running":
+        self.localcloud_reboot = True
