@@ -41,6 +41,11 @@ STOP_SECONDS = 30
 EXIT_REBOOT = 129
 LAUNCH_ATTEMPTS = 3
 AT_ONCE = 4
+# No udev answers in a container, so that cloud-init must not wait for hotplugged interfaces.
+CLOUD_INIT = (
+    "{datasource: {Ec2: {strict_id: false, max_wait: 30, metadata_urls: ['http://169.254.169.254']}},"
+    " updates: {network: {when: [boot-new-instance]}}}"
+)
 CA_PATH = "/run/localcloud/ca-bundle.pem"
 CA_VARIABLES = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS",
@@ -199,6 +204,7 @@ class Machines:
             f"{folder}/systemd.conf:/run/systemd/system.conf.d/localcloud.conf:ro",
             f"{folder}/journald.conf:/run/systemd/journald.conf.d/localcloud.conf:ro",
             f"{folder}/environment:/etc/environment:ro",
+            f"{folder}/sudoers:/etc/sudoers.d/localcloud:ro",
             *self._cloud.machine_volumes,
         ]
         if bundle := os.environ.get("SSL_CERT_FILE"):
@@ -211,8 +217,7 @@ class Machines:
             *limit_options(), "--log-driver=k8s-file", f"--log-opt=path={console}", "--log-opt=max-size=8mb",
             *(f"--volume={volume}" for volume in volumes),
             *(f"--env={name}={value}" for name, value in environment.items()),
-            reference, "/sbin/init", "ci.ds=Ec2", "network-config=disabled",
-            "cc:{datasource: {Ec2: {strict_id: false, max_wait: 30, metadata_urls: ['http://169.254.169.254']}}}end_cc",
+            reference, "/sbin/init", "network-config=disabled", f"cc:{CLOUD_INIT}end_cc",
         )  # fmt: skip
 
     def _environment(self, resolver: str) -> dict[str, str]:
@@ -228,10 +233,13 @@ class Machines:
         files = {
             "systemd.conf": f"[Manager]\nDefaultEnvironment={' '.join(variables)}\n",
             "journald.conf": "[Journal]\nForwardToConsole=yes\nMaxLevelConsole=info\n",
+            # Packer's provisioners work through sudo, which drops what it is not told to keep.
+            "sudoers": f'Defaults env_keep += "{" ".join(environment)}"\n',
             "environment": self._image_environment(reference) + "".join(f"{line}\n" for line in variables),
         }
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
+        (folder / "sudoers").chmod(0o440)
         return folder
 
     def _image_environment(self, reference: str) -> str:
