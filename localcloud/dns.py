@@ -92,7 +92,7 @@ class Dns:
             [
                 "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-poll",
                 f"--pid-file={pid_file}", f"--addn-hosts={self._hosts}", f"--listen-address={network.resolver}",
-                "--bind-interfaces", "--log-facility=-", "--cache-size=1000",
+                "--bind-interfaces", f"--log-facility={self._folder / network.vpc_id}.log", "--cache-size=1000",
                 # It reads the hosts file again on SIGHUP, from a folder that only root may enter.
                 "--user=root",
                 *(f"--local=/{zone}/" for zone in own_zones),

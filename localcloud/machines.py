@@ -33,11 +33,12 @@ from localcloud.patches import ec2_instances
 from localcloud.podman import Container, PodmanError, limit_options
 
 KIND = "machine"
-# Without SYS_ADMIN systemd silently drops the sandboxing of units.
-CAPABILITIES = "SYS_ADMIN,NET_ADMIN,NET_RAW,AUDIT_WRITE"
+# Without SYS_ADMIN systemd silently drops the sandboxing of units; without SYS_BOOT a reboot cannot be told from a
+# poweroff (in its own process namespace, either only ends the container).
+CAPABILITIES = "SYS_ADMIN,SYS_BOOT,NET_ADMIN,NET_RAW,AUDIT_WRITE"
 # How EC2 gives a machine time to shut down, shortened.
 STOP_SECONDS = 30
-# A container whose systemd asked for a reboot ends as if by SIGHUP.
+# reboot(2) in a process namespace ends its first process by SIGHUP, a poweroff by SIGINT.
 EXIT_REBOOT = 129
 LAUNCH_ATTEMPTS = 3
 AT_ONCE = 4

@@ -97,7 +97,7 @@ def _finish(response: AmisResponse, image: Ami, tags: dict[str, dict[str, str]],
     image.add_tags(tags["image"])
     image.ebs_snapshot.add_tags(tags["snapshot"])
     image.localcloud_ebs = ebs
-    image.ebs_snapshot.volume_size = ebs.get("VolumeSize", 8)
+    image.ebs_snapshot.volume.size = ebs.get("VolumeSize", 8)
     if ebs.get("Encrypted"):
         image.ebs_snapshot.encrypted = True
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(what: str, probe: Callable[[], T], seconds: float, every: float = 0.25) -> T:
+def until(what: str, probe: Callable[[], T], seconds: float = 30, every: float = 0.25) -> T:
     """Ask until the answer is true.
 
     Args:
