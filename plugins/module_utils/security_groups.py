@@ -25,6 +25,7 @@ RULE_OPTIONS = {
     "to_port": {"type": "int"},
     "protocol": {"type": "str", "default": "tcp", "choices": ["tcp", "udp", "icmp", "all"]},
     "cidr": {"type": "str"},
+    "cidrs": {"type": "list", "elements": "str"},
     "source_group": {"type": "str"},
     "description": {"type": "str", "default": ""},
 }
@@ -159,7 +160,8 @@ class SecurityGroups:
             source = rule["source_group"] or ""
             # A group of this stack by its short name, or any group by its id.
             group = ids.get(source, source)
-            wanted.add((protocol, first, last, rule["cidr"] or "", group, rule["description"]))
+            for cidr in rule["cidrs"] or [rule["cidr"] or ""]:
+                wanted.add((protocol, first, last, cidr, group, rule["description"]))
         return wanted
 
     @staticmethod

@@ -62,6 +62,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
 
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import Api, found_or_none, run
+from ansible_collections.stackyard.aws.plugins.module_utils.plan import placeholder
 
 
 def resolve(module):
@@ -72,6 +73,10 @@ def resolve(module):
     source = f"{p['variable']} is {identifier}"
     if not identifier:
         answer = found_or_none(Api(module, "ssm").get_parameter, ["ParameterNotFound"], Name=p["parameter"])
+        if not answer and module.check_mode:
+            # What else would be made is worth knowing before the first bake.
+            module.warn(f"There is no image of {application} yet: before a real run, {bake}.")
+            return {"changed": False, "id": placeholder("ami"), "name": "", "tags": {}}
         if not answer:
             module.fail_json(
                 msg=f"There is no image of {application} yet (no parameter {p['parameter']}): {bake}, or set {p['variable']}."

@@ -56,6 +56,10 @@ options:
           cidr:
             description: Addresses of the other side.
             type: str
+          cidrs:
+            description: Several of them.
+            type: list
+            elements: str
           source_group:
             description: Short name of a group of this list, or the id of any group.
             type: str

@@ -555,7 +555,7 @@ class Network:
                 "description": "AWS API endpoints, for whatever runs in the VPC",
                 "rules": [
                     {"port": 443, "to_port": None, "protocol": "tcp", "cidr": self.params["cidr"]}
-                    | {"source_group": None, "description": ""}
+                    | {"cidrs": None, "source_group": None, "description": ""}
                 ],
             }
             groups = SecurityGroups(self.client, self.plan, self.vpc_id, self.name, self.tags)

@@ -1,0 +1,266 @@
+#!/usr/bin/python
+# Copyright: stackyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+DOCUMENTATION = r"""
+module: stack_leftovers
+short_description: List what is left of a stack, and remove what was kept
+version_added: 0.1.0
+description:
+  - Asks every service that a stack uses for resources with the tags C(stackyard:environment) and C(stackyard:application).
+  - What carries C(stackyard:keep) is kept on purpose, that is final snapshots of databases, images with their snapshots, and the
+    parameter that names the image. The rest is left by mistake.
+  - Describes are asked rather than the tagging API, which goes on naming things for a while after they are gone.
+  - A secret in its deletion window, and a machine that is terminated, count as gone.
+author: stackyard contributors
+options:
+  environment_name:
+    description: The environment.
+    type: str
+    required: true
+  application:
+    description: The application.
+    type: str
+    required: true
+  purge:
+    description: Remove what was kept. There is no way back.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+  - stackyard.aws.stack
+"""
+
+EXAMPLES = r"""
+- name: List what is left
+  stackyard.aws.stack_leftovers:
+    environment_name: demo
+    application: wordpress
+"""
+
+RETURN = r"""
+kept:
+  description: What is kept on purpose, after a purge an empty list.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{type: db-snapshot, id: demo-wordpress-final-20260101000000}]
+left:
+  description: What is left without that.
+  type: list
+  elements: dict
+  returned: always
+changes:
+  description: What was removed, or would be.
+  type: list
+  elements: dict
+  returned: always
+"""
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
+
+from ansible_collections.stackyard.aws.plugins.module_utils.aws import Api, found_or_none, run
+from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan
+
+# EC2 filters by tags itself: type, operation, key of the answer, key of the id.
+EC2 = (
+    ("instance", "describe_instances", "Reservations", "InstanceId"),
+    ("image", "describe_images", "Images", "ImageId"),
+    ("snapshot", "describe_snapshots", "Snapshots", "SnapshotId"),
+    ("volume", "describe_volumes", "Volumes", "VolumeId"),
+    ("launch-template", "describe_launch_templates", "LaunchTemplates", "LaunchTemplateId"),
+    ("network-interface", "describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"),
+    ("vpc", "describe_vpcs", "Vpcs", "VpcId"),
+    ("subnet", "describe_subnets", "Subnets", "SubnetId"),
+    ("internet-gateway", "describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
+    ("nat-gateway", "describe_nat_gateways", "NatGateways", "NatGatewayId"),
+    ("route-table", "describe_route_tables", "RouteTables", "RouteTableId"),
+    ("network-acl", "describe_network_acls", "NetworkAcls", "NetworkAclId"),
+    ("security-group", "describe_security_groups", "SecurityGroups", "GroupId"),
+    ("vpc-endpoint", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+)
+
+
+class Leftovers:
+    """What carries the tags of one stack."""
+
+    def __init__(self, module):
+        self.module = module
+        p = module.params
+        self.tags = {"stackyard:environment": p["environment_name"], "stackyard:application": p["application"]}
+        self.name = f"{p['environment_name']}-{p['application']}"
+
+    def api(self, service):
+        return Api(self.module, service)
+
+    def ours(self, tags):
+        return all(tags.get(key) == value for key, value in self.tags.items())
+
+    def found(self):
+        for source in (self.ec2, self.addresses, self.balancing, self.groups, self.databases, self.files, self.secrets):
+            yield from source()
+        for source in (self.parameters, self.certificates, self.roles, self.buckets):
+            yield from source()
+
+    def ec2(self):
+        ec2 = self.api("ec2")
+        filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in self.tags.items()]
+        for kind, operation, key, identifier in EC2:
+            option = "Filter" if kind == "nat-gateway" else "Filters"
+            extra = {"Owners": ["self"]} if kind == "image" else {"OwnerIds": ["self"]} if kind == "snapshot" else {}
+            items = ec2.pages(operation, key, **{option: filters}, **extra)
+            if kind == "instance":
+                items = [i for r in items for i in r["Instances"] if i["State"]["Name"] != "terminated"]
+            for item in items:
+                if str(item.get("State", "")).lower() in ("deleted", "deleting"):
+                    continue
+                yield kind, item[identifier], boto3_tag_list_to_ansible_dict(item.get("Tags", [])), item
+
+    def addresses(self):
+        filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in self.tags.items()]
+        for item in self.api("ec2").describe_addresses(Filters=filters)["Addresses"]:
+            yield "elastic-ip", item["AllocationId"], boto3_tag_list_to_ansible_dict(item.get("Tags", [])), item
+
+    def balancing(self):
+        elb = self.api("elbv2")
+        for kind, operation, key, identifier in (
+            ("load-balancer", "describe_load_balancers", "LoadBalancers", "LoadBalancerArn"),
+            ("target-group", "describe_target_groups", "TargetGroups", "TargetGroupArn"),
+        ):
+            arns = [item[identifier] for item in elb.pages(operation, key)]
+            for start in range(0, len(arns), 20):
+                for entry in elb.describe_tags(ResourceArns=arns[start : start + 20])["TagDescriptions"]:
+                    yield kind, entry["ResourceArn"], boto3_tag_list_to_ansible_dict(entry["Tags"]), entry
+
+    def groups(self):
+        for item in self.api("autoscaling").pages("describe_auto_scaling_groups", "AutoScalingGroups"):
+            yield (
+                "autoscaling-group",
+                item["AutoScalingGroupName"],
+                boto3_tag_list_to_ansible_dict(item.get("Tags", [])),
+                item,
+            )
+
+    def databases(self):
+        rds = self.api("rds")
+        for kind, operation, key, identifier, arn in (
+            ("db-instance", "describe_db_instances", "DBInstances", "DBInstanceIdentifier", "DBInstanceArn"),
+            ("db-snapshot", "describe_db_snapshots", "DBSnapshots", "DBSnapshotIdentifier", "DBSnapshotArn"),
+            ("db-subnet-group", "describe_db_subnet_groups", "DBSubnetGroups", "DBSubnetGroupName", "DBSubnetGroupArn"),
+            (
+                "db-parameter-group",
+                "describe_db_parameter_groups",
+                "DBParameterGroups",
+                "DBParameterGroupName",
+                "DBParameterGroupArn",
+            ),
+        ):
+            for item in rds.pages(operation, key):
+                tags = item.get("TagList")
+                if tags is None:
+                    # Groups do not carry theirs; those of a stack begin with its name.
+                    if not item[identifier].startswith(self.name):
+                        continue
+                    tags = rds.list_tags_for_resource(ResourceName=item[arn])["TagList"]
+                yield kind, item[identifier], boto3_tag_list_to_ansible_dict(tags), item
+
+    def files(self):
+        for item in self.api("efs").pages("describe_file_systems", "FileSystems"):
+            if item["LifeCycleState"] not in ("deleting", "deleted"):
+                yield "file-system", item["FileSystemId"], boto3_tag_list_to_ansible_dict(item.get("Tags", [])), item
+
+    def secrets(self):
+        for item in self.api("secretsmanager").pages("list_secrets", "SecretList"):
+            if not item.get("DeletedDate"):
+                yield "secret", item["Name"], boto3_tag_list_to_ansible_dict(item.get("Tags", [])), item
+
+    def parameters(self):
+        ssm = self.api("ssm")
+        path = f"/stackyard/{self.module.params['environment_name']}/{self.module.params['application']}"
+        for item in ssm.pages("get_parameters_by_path", "Parameters", Path=path, Recursive=True):
+            tags = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=item["Name"])["TagList"]
+            yield "parameter", item["Name"], boto3_tag_list_to_ansible_dict(tags), item
+
+    def certificates(self):
+        acm = self.api("acm")
+        for item in acm.pages("list_certificates", "CertificateSummaryList"):
+            arn = item["CertificateArn"]
+            tags = acm.list_tags_for_certificate(CertificateArn=arn)["Tags"]
+            yield "certificate", arn, boto3_tag_list_to_ansible_dict(tags), item
+
+    def roles(self):
+        iam = self.api("iam")
+        missing = ["NoSuchEntity", "NoSuchEntityException"]
+        role = found_or_none(iam.get_role, missing, RoleName=self.name)
+        if role:
+            yield "role", self.name, boto3_tag_list_to_ansible_dict(role["Role"].get("Tags", [])), role
+        profile = found_or_none(iam.get_instance_profile, missing, InstanceProfileName=self.name)
+        if profile:
+            tags = boto3_tag_list_to_ansible_dict(profile["InstanceProfile"].get("Tags", []))
+            yield "instance-profile", self.name, tags, profile
+
+    def buckets(self):
+        s3 = self.api("s3")
+        for item in s3.list_buckets()["Buckets"]:
+            answer = found_or_none(
+                s3.get_bucket_tagging,
+                ["NoSuchTagSet", "AccessDenied", "PermanentRedirect", "IllegalLocationConstraintException", "NoSuchBucket"],
+                Bucket=item["Name"],
+            )
+            if answer:
+                yield "bucket", item["Name"], boto3_tag_list_to_ansible_dict(answer["TagSet"]), item
+
+    def remove(self, kind, identifier, item):
+        if kind == "db-snapshot":
+            self.api("rds").delete_db_snapshot(DBSnapshotIdentifier=identifier)
+        elif kind == "parameter":
+            self.api("ssm").delete_parameter(Name=identifier)
+        elif kind == "image":
+            self.api("ec2").deregister_image(ImageId=identifier)
+            for device in item.get("BlockDeviceMappings", []):
+                if device.get("Ebs", {}).get("SnapshotId"):
+                    self.delete_snapshot(device["Ebs"]["SnapshotId"])
+        elif kind == "snapshot":
+            self.delete_snapshot(identifier)
+
+    def delete_snapshot(self, identifier):
+        found_or_none(self.api("ec2").delete_snapshot, ["InvalidSnapshot.NotFound"], SnapshotId=identifier)
+
+
+PURGED = ("image", "snapshot", "db-snapshot", "parameter")
+
+
+def work(module):
+    plan = Plan(module.check_mode)
+    leftovers = Leftovers(module)
+    kept, left = [], []
+    for kind, identifier, tags, item in list(leftovers.found()):
+        if not leftovers.ours(tags):
+            continue
+        entry = {"type": kind, "id": identifier}
+        if tags.get("stackyard:keep") != "true" or kind not in PURGED:
+            left.append(entry)
+        elif not module.params["purge"]:
+            kept.append(entry)
+        elif plan.delete(kind, identifier, {"kept": True}):
+            leftovers.remove(kind, identifier, item)
+    return {"kept": kept, "left": left, **plan.result()}
+
+
+def main():
+    module = AnsibleAWSModule(
+        argument_spec={
+            "environment_name": {"type": "str", "required": True},
+            "application": {"type": "str", "required": True},
+            "purge": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    run(module, lambda: work(module))
+
+
+if __name__ == "__main__":
+    main()
