@@ -598,9 +598,7 @@ class Pass:
             reason = member.__dict__.get("ailment", "a user health-check")
             if member.lifecycle_state.startswith("Pending"):
                 self._launch_failed()
-            self.begin_terminate(
-                member, f"{self._at()} an instance was taken out of service in response to {reason}."
-            )
+            self.begin_terminate(member, f"{self._at()} an instance was taken out of service in response to {reason}.")
 
     def _grow(self, count: int, present: int) -> None:
         if suspended(self.group, "Launch") or self.now < self.state.retry_at:
@@ -820,7 +818,7 @@ class Groups:
             changed = run_all(account[self._cloud.settings.region])
         if changed:
             # Balancers and machines follow in this pass of the reconciler; what they change is looked at in the next.
-            self._cloud.dirty()
+            self._cloud.changed()
 
     def close(self) -> None:
         """Nothing to end."""

@@ -176,9 +176,7 @@ def desired_spec(group: FakeAutoScalingGroup, desired: dict[str, Any] | None) ->
     spec = dict(desired.get("LaunchTemplate") or {})
     if policy := desired.get("MixedInstancesPolicy"):
         template = policy.get("LaunchTemplate") or {}
-        spec = dict(template.get("LaunchTemplateSpecification") or {}) | {
-            "Overrides": template.get("Overrides") or []
-        }
+        spec = dict(template.get("LaunchTemplateSpecification") or {}) | {"Overrides": template.get("Overrides") or []}
     spec["LaunchTemplateId"] = template_version(group, spec).template.id
     spec.pop("LaunchTemplateName", None)
     return spec
@@ -390,9 +388,11 @@ def _measure(look: Pass, refresh: Refresh) -> None:
 def _updated(look: Pass, refresh: Refresh) -> int:
     """How many instances have been replaced by one that is ready."""
     replaced = refresh.total - len(_remaining(look, refresh))
-    missing = int(look.group.desired_capacity or 0) - sum(
-        _ready(look, refresh, member) for member in look.active() if member.id not in refresh.old
-    ) - len([member for member in look.active() if member.id in refresh.old])
+    missing = (
+        int(look.group.desired_capacity or 0)
+        - sum(_ready(look, refresh, member) for member in look.active() if member.id not in refresh.old)
+        - len([member for member in look.active() if member.id in refresh.old])
+    )
     # Members that were matching from the start are not in ``old`` and count as ready.
     return max(0, min(refresh.total, replaced - max(0, missing)))
 
@@ -494,7 +494,7 @@ def check_reversible(group: FakeAutoScalingGroup, refresh: Refresh) -> str | Non
         if version.startswith("$"):
             return f"its launch template version is {version} instead of a number"
     try:
-            template_version(group, refresh.previous_spec or {})
+        template_version(group, refresh.previous_spec or {})
     except (ServiceException, LookupError):
         return "its previous launch template version is gone"
     return None

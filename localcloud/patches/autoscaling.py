@@ -222,9 +222,7 @@ def _update_auto_scaling_group(self: Any) -> Any:
             "Valid requests must contain either LaunchTemplate, LaunchConfigurationName or MixedInstancesPolicy "
             "parameter."
         )
-    group._set_azs_and_vpcs(
-        self._get_param("AvailabilityZones", []), self._get_param("VPCZoneIdentifier"), update=True
-    )
+    group._set_azs_and_vpcs(self._get_param("AvailabilityZones", []), self._get_param("VPCZoneIdentifier"), update=True)
     policy = self._get_param("MixedInstancesPolicy")
     template = self._get_param("LaunchTemplate", {})
     if policy or template:
@@ -360,9 +358,11 @@ def _describe_scaling_activities(self: Any) -> Any:
 def _member(self: Any, instance_id: str, group: FakeAutoScalingGroup | None = None) -> engine.Member:
     member = engine.find_member(self.autoscaling_backend, instance_id)
     if member is None or (group is not None and member.auto_scaling_group is not group):
-        raise ValidationError(f"The instance {instance_id} is not part of Auto Scaling group {group.name}.") if (
-            group is not None
-        ) else ValidationError(f"Instance Id not found - No managed instance found for instance ID {instance_id}")
+        raise (
+            ValidationError(f"The instance {instance_id} is not part of Auto Scaling group {group.name}.")
+            if (group is not None)
+            else ValidationError(f"Instance Id not found - No managed instance found for instance ID {instance_id}")
+        )
     return member
 
 
@@ -529,7 +529,9 @@ def _keyed_by_group(stock: Any, table: str, group_argument: str, name_argument: 
     return put
 
 
-def _delete_scheduled_action(self: AutoScalingBackend, auto_scaling_group_name: str, scheduled_action_name: str) -> None:
+def _delete_scheduled_action(
+    self: AutoScalingBackend, auto_scaling_group_name: str, scheduled_action_name: str
+) -> None:
     key = f"{auto_scaling_group_name}/{scheduled_action_name}"
     if self.scheduled_actions.pop(key, None) is None:
         raise ValidationError("Scheduled action name not found")

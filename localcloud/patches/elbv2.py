@@ -317,9 +317,7 @@ def _describe_target_health(stock: Any) -> Any:
 def addresses(balancer: FakeLoadBalancer) -> list[str]:
     """The balancer's private addresses, one in each of its subnets."""
     backend = elbv2_backends[_account(balancer)][_region(balancer)].ec2_backend
-    return [
-        backend.enis[eni].private_ip_address for eni in interfaces(balancer).values() if eni in backend.enis
-    ]
+    return [backend.enis[eni].private_ip_address for eni in interfaces(balancer).values() if eni in backend.enis]
 
 
 def interfaces(balancer: FakeLoadBalancer) -> dict[str, str]:
@@ -452,7 +450,9 @@ def _set_security_groups(stock: Any) -> Any:
 
 def _create_listener(stock: Any) -> Any:
     @functools.wraps(stock)
-    def create_listener(self: ELBv2Backend, load_balancer_arn: str, protocol: str, port: str, *rest: Any, **more: Any) -> Any:
+    def create_listener(
+        self: ELBv2Backend, load_balancer_arn: str, protocol: str, port: str, *rest: Any, **more: Any
+    ) -> Any:
         balancer = self.load_balancers.get(load_balancer_arn)
         if balancer is not None and str(port) in {str(listener.port) for listener in balancer.listeners.values()}:
             raise DuplicateListenerError()

@@ -33,9 +33,9 @@ class World:
         self.iam = boto3.client("iam", region_name=REGION)
         self.vpc = self.ec2.create_vpc(CidrBlock="10.102.0.0/16")["Vpc"]["VpcId"]
         self.subnets = [
-            self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=f"10.102.{index}.0/24", AvailabilityZone=f"us-east-1{zone}")[
-                "Subnet"
-            ]["SubnetId"]
+            self.ec2.create_subnet(
+                VpcId=self.vpc, CidrBlock=f"10.102.{index}.0/24", AvailabilityZone=f"us-east-1{zone}"
+            )["Subnet"]["SubnetId"]
             for index, zone in enumerate("ab", start=1)
         ]
         self.image = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]

@@ -77,7 +77,9 @@ def test_versions_are_resolved_for_each_instance(world: World) -> None:
     world.asg.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=2)
     assert sorted(entry["LaunchTemplate"]["Version"] for entry in world.instances()) == ["1", "2"]
     world.asg.update_auto_scaling_group(
-        AutoScalingGroupName=GROUP, LaunchTemplate={"LaunchTemplateName": "web", "Version": "$Default"}, DesiredCapacity=3
+        AutoScalingGroupName=GROUP,
+        LaunchTemplate={"LaunchTemplateName": "web", "Version": "$Default"},
+        DesiredCapacity=3,
     )
     assert sorted(entry["LaunchTemplate"]["Version"] for entry in world.instances()) == ["1", "1", "2"]
     assert world.describe()["LaunchTemplate"]["Version"] == "$Default"
@@ -339,8 +341,7 @@ def test_scheduled_actions_run_once_or_by_cron(world: World) -> None:
     world.pass_time(2)
     assert len(world.ids()) == 3
     names = [
-        entry["ScheduledActionName"]
-        for entry in world.asg.describe_scheduled_actions()["ScheduledUpdateGroupActions"]
+        entry["ScheduledActionName"] for entry in world.asg.describe_scheduled_actions()["ScheduledUpdateGroupActions"]
     ]
     assert names == ["daily"]
     world.pass_time(2 * 3600)

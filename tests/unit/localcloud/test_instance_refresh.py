@@ -16,7 +16,9 @@ PATIENT = {"MinHealthyPercentage": 90, "InstanceWarmup": 0}
 def start(world: World, desired: dict[str, Any] | None = None, **preferences: Any) -> str:
     more = {"DesiredConfiguration": desired} if desired else {}
     return str(
-        world.asg.start_instance_refresh(AutoScalingGroupName=GROUP, Preferences=preferences, **more)["InstanceRefreshId"]
+        world.asg.start_instance_refresh(AutoScalingGroupName=GROUP, Preferences=preferences, **more)[
+            "InstanceRefreshId"
+        ]
     )
 
 
@@ -41,8 +43,7 @@ def test_one_by_one_and_never_below_the_minimum(world: World) -> None:
         seen.append(world.refresh()["PercentageComplete"])
         # The replacement is registered, measured a moment later, and only then may an old member leave.
         serving = sum(
-            elbv2.measured(world.target_group(arn)).get(key) == elbv2.HEALTHY
-            for key in world.target_group(arn).targets
+            elbv2.measured(world.target_group(arn)).get(key) == elbv2.HEALTHY for key in world.target_group(arn).targets
         )
         assert serving >= 2
         assert len([state for state in world.states() if state in {"InService", "Pending"}]) <= 3
@@ -163,9 +164,7 @@ def test_roll_back_needs_a_desired_configuration_with_numbers(world: World) -> N
 
 def test_a_stalled_refresh_rolls_back_by_itself(world: World) -> None:
     _, arn = world.balancer()
-    world.create_group(
-        2, TargetGroupARNs=[arn], LaunchTemplate={"LaunchTemplateId": world.template, "Version": "1"}
-    )
+    world.create_group(2, TargetGroupARNs=[arn], LaunchTemplate={"LaunchTemplateId": world.template, "Version": "1"})
     world.measure(arn)
     start(world, template(world, world.new_version()), AutoRollback=True, **PATIENT)
     world.measure(arn, elbv2.CHECKING)
