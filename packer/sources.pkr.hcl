@@ -1,8 +1,10 @@
 source "amazon-ebs" "debian" {
-  region                  = var.region
-  custom_endpoint_ec2     = var.endpoint
-  skip_region_validation  = var.endpoint != null
-  skip_metadata_api_check = var.endpoint != null
+  region              = var.region
+  custom_endpoint_ec2 = var.endpoint
+  # The endpoint is EC2's alone: the other services that these checks ask are elsewhere, or nowhere.
+  skip_credential_validation = var.endpoint != null
+  skip_region_validation     = var.endpoint != null
+  skip_metadata_api_check    = var.endpoint != null
 
   source_ami_filter {
     owners      = [local.debian_owner]
