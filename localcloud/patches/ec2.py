@@ -11,7 +11,6 @@ from moto.ec2.exceptions import DependencyViolationError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
-from moto.ec2.models.nat_gateways import NatGateway
 from moto.ec2.models.tags import TagBackend
 from moto.ec2.models.vpcs import VPCEndPoint
 from moto.ec2.responses.nat_gateways import NatGateways
@@ -66,7 +65,7 @@ def _create_nat_gateway(original: Callable[..., Any], self: Any) -> Any:
     return reply
 
 
-def _delete_nat_gateway(original: Callable[..., Any], self: Any, nat_gateway_id: str) -> NatGateway:
+def _delete_nat_gateway(original: Callable[..., Any], self: Any, nat_gateway_id: str) -> Any:
     """Deleting a NAT gateway frees its elastic address and network interface.
 
     https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteNatGateway.html

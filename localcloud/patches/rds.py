@@ -310,7 +310,7 @@ def _reboot(original: Callable[..., Any], self: RDSResponse) -> Any:
 
     https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_RebootDBInstance.html
     """
-    database = self.backend.describe_db_instances(self.params.get("DBInstanceIdentifier"))[0]
+    database: Any = self.backend.describe_db_instances(self.params.get("DBInstanceIdentifier"))[0]
     _require_available(database)
     if self.params.get("ForceFailover"):
         if not database.multi_az:
@@ -392,9 +392,8 @@ def _describe_parameter_groups(
         and name not in self.db_parameter_groups
         and family in parameters.families()
     ):
-        self.db_parameter_groups[name] = DBParameterGroup(
-            self, name, f"Default parameter group for {family}", family, tags=[]
-        )
+        group: Any = DBParameterGroup
+        self.db_parameter_groups[name] = group(self, name, f"Default parameter group for {family}", family, tags=[])
     groups: list[DBParameterGroup] = original(self, db_parameter_group_kwargs)
     if name and not groups:
         raise DBParameterGroupNotFoundError(name)
