@@ -98,6 +98,8 @@ class Dns:
                 *(f"--local=/{zone}/" for zone in own_zones),
                 f"--address=/s3.{region}.amazonaws.com/{network.resolver}",
                 f"--address=/s3.amazonaws.com/{network.resolver}",
+                # RDS's bundle of authorities: see ``certificates``.
+                f"--address=/truststore.pki.rds.amazonaws.com/{network.resolver}",
             ],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
