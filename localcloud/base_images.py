@@ -76,7 +76,7 @@ class Archive:
 
 
 def reference(name: str) -> str:
-    """podman's name of a base image."""
+    """Podman's name of a base image."""
     return f"{REPOSITORY}:{name}"
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localcloud import base_images, lifecycle, limits
+from localcloud.console import console_path, console_tail
 from localcloud.network import NetworkError
 from localcloud.podman import Podman, PodmanError
 from localcloud.prerequisites import PrerequisiteError, check_platform, check_programs
@@ -145,8 +146,6 @@ def _console(settings: Settings, options: argparse.Namespace) -> int:
 
 def _logs(settings: Settings, options: argparse.Namespace) -> int:
     if options.machine:
-        from localcloud.console import console_path, console_tail
-
         print(console_tail(console_path(settings.state, _find(settings, options.machine)), 1 << 20), end="")
         return 0
     try:
@@ -179,7 +178,8 @@ def _base_image(_settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _serve(settings: Settings, _options: argparse.Namespace) -> int:
-    from localcloud.server import serve
+    # Only the server needs moto, which takes seconds to import.
+    from localcloud.server import serve  # noqa: PLC0415
 
     serve(settings)
     return 0
@@ -187,7 +187,7 @@ def _serve(settings: Settings, _options: argparse.Namespace) -> int:
 
 def _instances(settings: Settings) -> dict[str, dict[str, str]]:
     """The instances that are not terminated, by id."""
-    import boto3
+    import boto3  # noqa: PLC0415 (slow to import, and most commands do without)
 
     ec2 = boto3.client(
         "ec2",

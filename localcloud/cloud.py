@@ -103,7 +103,7 @@ class Cloud:
         self.woken.set()
 
     def changed(self) -> None:
-        """moto's objects were changed without an API call: keep that, and look again."""
+        """Moto's objects were changed without an API call: keep that, and look again."""
         self.save()
         self.dirty()
 
@@ -122,14 +122,14 @@ class Cloud:
             service: moto's name of the service, such as ``ec2`` or ``elbv2``.
             region: Defaults to the cloud's region. Global services (IAM, S3, Route 53) ignore it.
         """
-        backends: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]
+        backends: BackendDict[Any] = get_backend(service)
         account = backends[self.settings.account]
         region = region or self.settings.region
         return account[region] if region in account else account["global"]
 
     def regions(self, service: str) -> list[Any]:
         """The backends of a service in all regions that were used; hold ``lock`` while touching them."""
-        backends: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]
+        backends: BackendDict[Any] = get_backend(service)
         return list(dict.values(backends[self.settings.account]))
 
     def client(self, service: str, region: str | None = None) -> Any:

@@ -167,7 +167,10 @@ def _base_chains(api_port: int, networks: Sequence[Network]) -> list[str]:
     bridges = ", ".join(f'"{network.bridge}"' for network in networks)
     ranges = ", ".join(str(network.cidr) for network in networks)
     apart = [
-        f'iifname "{one.bridge}" oifname "{other.bridge}" drop' for one in networks for other in networks if one != other
+        f'iifname "{one.bridge}" oifname "{other.bridge}" drop'
+        for one in networks
+        for other in networks
+        if one != other
     ]
     services = [
         line
@@ -186,7 +189,8 @@ def _base_chains(api_port: int, networks: Sequence[Network]) -> list[str]:
             f'iifname "{network.bridge}" ip daddr {METADATA_ADDRESS} tcp dport 80 '
             f"dnat to {network.resolver}:{METADATA_PORT}",
             # Names of S3 are answered with this address, without a port.
-            f'iifname "{network.bridge}" ip daddr {network.resolver} tcp dport 80 dnat to {network.resolver}:{api_port}',
+            f'iifname "{network.bridge}" ip daddr {network.resolver} tcp dport 80 '
+            f"dnat to {network.resolver}:{api_port}",
         )
     ]
     return [
@@ -241,17 +245,13 @@ def _match(rule: Rule) -> str | None:
     """What traffic a permission is about; None for traffic that there is none of (IPv6)."""
     if rule.protocol == "-1":
         return ""
-    if rule.protocol in ICMP:
-        if rule.from_port in (None, -1):
-            return "ip protocol icmp"
-        code = "" if rule.to_port in (None, -1) else f" icmp code {rule.to_port}"
-        return f"icmp type {rule.from_port}{code}"
     if rule.protocol in {"icmpv6", "58"}:
         return None
-    protocol = NAMED_PROTOCOLS.get(rule.protocol)
-    if protocol is None:
-        return f"ip protocol {rule.protocol}"
-    if rule.from_port in (None, -1):
+    if rule.protocol in ICMP and rule.from_port not in (None, -1):
+        code = "" if rule.to_port in (None, -1) else f" icmp code {rule.to_port}"
+        return f"icmp type {rule.from_port}{code}"
+    protocol = NAMED_PROTOCOLS.get(rule.protocol, rule.protocol)
+    if protocol not in NAMED_PROTOCOLS or rule.from_port in (None, -1):
         return f"ip protocol {protocol}"
     ports = str(rule.from_port) if rule.from_port == rule.to_port else f"{rule.from_port}-{rule.to_port}"
     return f"{protocol} dport {ports}"

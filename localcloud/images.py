@@ -85,7 +85,7 @@ class Images:
         if not job["instance"]:
             return True
         with self._cloud.lock:
-            state = self._cloud.backend("ec2").get_instance(job["instance"]).state
+            state: str = self._cloud.backend("ec2").get_instance(job["instance"]).state
         container = self._cloud.podman.container(job["instance"])
         if container is None:
             return state == "terminated"
@@ -200,7 +200,7 @@ class Images:
 
 
 def base_reference(image: Any) -> str | None:
-    """podman's name of the base image behind one of Debian's images, or None."""
+    """Podman's name of the base image behind one of Debian's images, or None."""
     for name in base_images.SUITES:
         if image.owner_id == base_images.DEBIAN_ACCOUNT and str(image.name).startswith(f"{name}-"):
             return base_images.reference(name)

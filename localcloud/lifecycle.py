@@ -6,17 +6,17 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud import base_images, firewall
 from localcloud.dns import end_stale
+from localcloud.environment import server_environment
 from localcloud.network import remove_podman_network
 from localcloud.podman import Podman
 from localcloud.prerequisites import check
@@ -65,8 +65,6 @@ def up(settings: Settings, progress: Callable[[str], None]) -> bool:
     check(settings)
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     progress(f"starting the local cloud {settings.name!r} at {settings.endpoint}")
-    from localcloud.environment import server_environment
-
     with log_file(settings).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "localcloud", "serve"],
@@ -160,9 +158,9 @@ def log_file(settings: Settings) -> Path:
 
 def _answers(settings: Settings) -> bool:
     try:
-        with urllib.request.urlopen(f"{settings.endpoint}/localcloud/ready", timeout=2) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
+        with socket.create_connection(("127.0.0.1", settings.port), timeout=2):
+            return True
+    except OSError:
         return False
 
 

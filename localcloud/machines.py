@@ -276,9 +276,7 @@ class Machines:
         self._up.discard(instance_id)
         container = self._cloud.podman.container(instance_id)
         if container and container.running:
-            self._cloud.podman(
-                "stop", f"--time={STOP_SECONDS}", instance_id, timeout=STOP_SECONDS + 60, check=False
-            )
+            self._cloud.podman("stop", f"--time={STOP_SECONDS}", instance_id, timeout=STOP_SECONDS + 60, check=False)
         self._cloud.podman.remove(instance_id)
         shutil.rmtree(self._cloud.state / "machines" / instance_id, ignore_errors=True)
         self._cloud.log.info("machine %s removed", instance_id)

@@ -50,7 +50,9 @@ def check_platform() -> None:
     effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
     for number, name in ABILITIES.items():
         if not effective >> number & 1:
-            raise PrerequisiteError(f"The local cloud needs {name}, which this root lacks: do not run it in a container.")
+            raise PrerequisiteError(
+                f"The local cloud needs {name}, which this root lacks: do not run it in a container."
+            )
 
 
 def check_programs() -> None:
@@ -64,7 +66,7 @@ def check_programs() -> None:
 
 
 def check_podman() -> None:
-    """podman answers, with the network backend that gives containers their addresses."""
+    """Podman answers, with the network backend that gives containers their addresses."""
     done = _run(["podman", "info", "--format={{.Host.NetworkBackend}}"])
     if done.returncode:
         raise PrerequisiteError(f"podman does not work for root: {_last_line(done.stderr)}")

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 from moto.backends import get_backend
-from moto.core.base_backend import AccountSpecificBackend, BackendDict
+from moto.core.base_backend import BackendDict
 from moto.ec2.models.vpcs import VPCBackend
 from moto.s3.models import FakeKey, s3_backends
 
@@ -206,7 +206,7 @@ class _Content:
 
 
 def _restore_key(key_class: type[FakeKey], attributes: dict[str, Any], value: bytes) -> FakeKey:
-    key = key_class.__new__(key_class)
+    key = object.__new__(key_class)
     # Assigning the value sets these anew.
     kept = dict(attributes)
     key.__setstate__({**attributes, "value": value})

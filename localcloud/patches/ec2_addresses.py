@@ -23,7 +23,7 @@ class InsufficientFreeAddressesInSubnet(EC2ClientError):  # noqa: N818 (named as
     def __init__(self, subnet_id: str) -> None:
         super().__init__(
             "InsufficientFreeAddressesInSubnet",
-            f"There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of instances.",
+            f"There are not enough free addresses in subnet '{subnet_id}'.",
         )
 
 

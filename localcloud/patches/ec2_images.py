@@ -15,6 +15,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.responses.amis import AmisResponse
 
@@ -103,7 +104,7 @@ def _finish(response: AmisResponse, image: Ami, tags: dict[str, dict[str, str]],
 
 
 def _block_device_mappings(self: Ami) -> list[dict[str, Any]]:
-    """moto gives every image a magnetic disk of 15 GB."""
+    """Moto gives every image a magnetic disk of 15 GB."""
     ebs = {"VolumeSize": 8, "VolumeType": "gp3", "DeleteOnTermination": True, "Encrypted": False}
     ebs |= getattr(self, "localcloud_ebs", {})
     return [{"DeviceName": self.root_device_name, "Ebs": {**ebs, "SnapshotId": self.ebs_snapshot.id}}]
@@ -129,13 +130,11 @@ def _tags(specifications: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]
     return tags
 
 
-def _check_name(backend: Any, name: str | None) -> None:
+def _check_name(backend: Any, name: str) -> None:
     for image in backend.amis.values():
         if image.name == name and image.owner_id == backend.account_id:
             raise InvalidAMINameDuplicate(name, image.id)
 
 
 def _other_region(backend: Any, region: str) -> Any:
-    from moto.ec2.models import ec2_backends
-
     return ec2_backends[backend.account_id][region]

@@ -36,7 +36,7 @@ def apply() -> None:
 
 
 def image_reference(image: Any) -> str | None:
-    """podman's name of the file system behind an image, or None."""
+    """Podman's name of the file system behind an image, or None."""
     return getattr(image, "localcloud_reference", None) or base_reference(image)
 
 
@@ -51,7 +51,7 @@ def reboot_done(instance: Any) -> None:
 
 
 def _get_console_output(self: General) -> ActionResult:
-    """moto answers with a sample from 2006."""
+    """Moto answers with a sample from 2006."""
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
     return ActionResult(
         {
@@ -63,6 +63,6 @@ def _get_console_output(self: General) -> ActionResult:
 
 
 def _reboot(self: Instance) -> None:
-    """moto starts a stopped instance by a reboot and does nothing to a running one."""
+    """Moto starts a stopped instance by a reboot and does nothing to a running one."""
     if self.state == "running":
         self.localcloud_reboot = True

@@ -36,7 +36,7 @@ def cloud() -> Iterator[TestCloud]:
 
 
 @pytest.fixture(scope="module")
-def vpc(cloud: TestCloud) -> Iterator[Vpc]:
+def vpc(cloud: TestCloud) -> Vpc:
     """A VPC with subnets in two zones, of this module alone."""
     ec2, cidr = cloud.client("ec2"), next(cloud.ranges)
     vpc_id = ec2.create_vpc(CidrBlock=str(cidr))["Vpc"]["VpcId"]
@@ -46,7 +46,7 @@ def vpc(cloud: TestCloud) -> Iterator[Vpc]:
         ec2.create_subnet(VpcId=vpc_id, CidrBlock=str(block), AvailabilityZone=zone)["Subnet"]["SubnetId"]
         for zone, block in zip(zones, cidr.subnets(new_prefix=24), strict=False)
     ]
-    yield Vpc(vpc_id, cidr, subnets)
+    return Vpc(vpc_id, cidr, subnets)
 
 
 @pytest.fixture(scope="module")

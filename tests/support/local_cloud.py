@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from support.waiting import until
 
 from localcloud.network import clashing_route
 from localcloud.podman import Podman
 from localcloud.settings import Settings
+from support.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEBIAN = "136693071363"
 BOOT_SECONDS = 60
+
 
 @dataclass
 class TestCloud:
