@@ -35,8 +35,8 @@ options:
   user_data:
     description: User data as plain text, at most 16384 bytes. It can be read in the API, so no secrets.
     type: str
-  instance_profile_arn:
-    description: The instance profile.
+  instance_profile:
+    description: Name of the instance profile.
     type: str
   security_group_ids:
     description: The security groups of the machine's interface. Required when O(state=present).
@@ -139,7 +139,7 @@ ARGUMENT_SPEC = {
     "image_id": {},
     "instance_type": {},
     "user_data": {},
-    "instance_profile_arn": {},
+    "instance_profile": {},
     "security_group_ids": {"type": "list", "elements": "str"},
     "metadata_hop_limit": {"type": "int", "default": 1},
     "detailed_monitoring": {"type": "bool", "default": False},
@@ -208,12 +208,12 @@ class LaunchTemplate:
         tags = [{"Key": key, "Value": str(value)} for key, value in sorted((self.params["tags"] or {}).items())]
         tagged = [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "network-interface", "volume")]
         user_data = self.params["user_data"]
-        profile = self.params["instance_profile_arn"]
+        profile = self.params["instance_profile"]
         data = {
             "ImageId": self.params["image_id"],
             "InstanceType": self.params["instance_type"],
             "UserData": base64.b64encode(user_data.encode()).decode() if user_data else None,
-            "IamInstanceProfile": {"Arn": profile} if profile else None,
+            "IamInstanceProfile": {"Name": profile} if profile else None,
             "Monitoring": {"Enabled": self.params["detailed_monitoring"]},
             "MetadataOptions": {
                 "HttpEndpoint": "enabled",
@@ -277,26 +277,20 @@ class LaunchTemplate:
 
     @staticmethod
     def _comparable(found, wanted):
-        """Return what was found in the shape of what is wanted.
-
-        AWS answers with more than it was given (the state of metadata options, for one), and in an order of its own.
-        A whole top-level setting that was not asked for does count as a difference.
-        """
-
-        def like(value, pattern):
-            if isinstance(value, dict) and isinstance(pattern, dict):
-                return {key: like(value.get(key), pattern[key]) for key in pattern}
-            if isinstance(value, list) and isinstance(pattern, list):
-                ordered = sorted(value, key=lambda item: json.dumps(item, sort_keys=True))
-                if len(ordered) != len(pattern):
-                    return ordered
-                by_type = {item.get("ResourceType"): item for item in ordered if isinstance(item, dict)}
-                if None not in by_type and by_type:
-                    return [like(by_type.get(item.get("ResourceType")), item) for item in pattern]
-                return [like(item, other) for item, other in zip(ordered, pattern, strict=True)]
-            return value
-
-        return {key: like(value, wanted.get(key)) for key, value in found.items() if value not in ([], {}, None)}
+        """Return what was found without what AWS adds to its answer, and in the order of what is wanted."""
+        comparable = {key: value for key, value in found.items() if value not in ([], {}, None)}
+        # AWS also tells the state of these options, and those left at their default.
+        options = comparable.get("MetadataOptions", {})
+        comparable["MetadataOptions"] = {key: options.get(key) for key in wanted["MetadataOptions"]}
+        if "TagSpecifications" in comparable:
+            comparable["TagSpecifications"] = [
+                {**item, "Tags": sorted(item["Tags"], key=lambda tag: tag["Key"])}
+                for item in sorted(comparable["TagSpecifications"], key=lambda item: item["ResourceType"])
+            ]
+        comparable["NetworkInterfaces"] = [
+            {**item, "Groups": sorted(item.get("Groups", []))} for item in comparable.get("NetworkInterfaces", [])
+        ]
+        return comparable
 
     def _version(self, wanted):
         versions = self.ec2.describe_launch_template_versions(

@@ -1,0 +1,158 @@
+"""The role fleet: group, template, profile, roll-out, what a machine is told and may do, and what is refused."""
+
+import base64
+import json
+
+import pytest
+import yaml
+
+NAME = "demo-wordpress"
+TAGS = {"stackyard:environment": "demo", "stackyard:application": "wordpress"}
+SECRETS = {"wordpress_database_password": {"secret": "stackyard/demo/wordpress/database", "key": "password"}}
+
+
+@pytest.fixture
+def variables(cloud):
+    ec2 = cloud.client("ec2")
+    subnets = sorted(ec2.describe_subnets()["Subnets"], key=lambda subnet: subnet["AvailabilityZone"])[:2]
+    vpc_id = subnets[0]["VpcId"]
+    group = ec2.create_security_group(GroupName="machines", Description="machines", VpcId=vpc_id)["GroupId"]
+    target_group = cloud.client("elbv2").create_target_group(Name=NAME, Protocol="HTTP", Port=80, VpcId=vpc_id)
+    return {
+        "fleet_name": NAME,
+        "fleet_tags": TAGS,
+        "fleet_image_id": ec2.describe_images(Owners=["amazon", "self"])["Images"][0]["ImageId"],
+        "fleet_subnet_ids": [subnet["SubnetId"] for subnet in subnets],
+        "fleet_security_group_ids": [group],
+        "fleet_application": "wordpress",
+        "fleet_environment": "demo",
+        "fleet_region": "us-east-1",
+        "fleet_secrets": SECRETS,
+        "fleet_variables": {"wordpress_site_url": "https://blog.example.com"},
+        "fleet_target_group_arns": [target_group["TargetGroups"][0]["TargetGroupArn"]],
+        "fleet_schedules": [{"name": "night", "recurrence": "0 22 * * *", "min_size": 2}],
+        # Nothing boots behind this control plane.
+        "fleet_wait": False,
+    }
+
+
+def test_from_nothing_to_nothing(ansible, cloud, variables):
+    cloud.forget_requests()
+    checked = ansible.run_role("fleet", variables, check=True)
+    assert cloud.writes() == []
+    done = ansible.run_role("fleet", variables)
+    assert [task.name for task in checked.changed] == [task.name for task in done.changed]
+    changes = [[change for task in run.changed for change in task.result.get("changes", [])] for run in (checked, done)]
+    assert changes[0] == changes[1]
+    result = done.facts["fleet_result"]
+    assert (result["group"], result["launch_template_version"]) == (NAME, "1")
+
+    cloud.forget_requests()
+    again = ansible.run_role("fleet", variables)
+    rechecked = ansible.run_role("fleet", variables, check=True)
+    assert ([task.name for task in again.changed], [task.name for task in rechecked.changed]) == ([], [])
+    assert cloud.writes() == []
+    assert cloud.server_errors() == []
+
+    gone = {"fleet_name": NAME, "fleet_tags": TAGS, "fleet_state": "absent"}
+    assert ansible.run_role("fleet", gone).changed
+    assert not ansible.run_role("fleet", gone).changed
+    assert cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
+    assert cloud.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+    assert NAME not in {role["RoleName"] for role in cloud.client("iam").list_roles()["Roles"]}
+    assert cloud.client("iam").list_instance_profiles()["InstanceProfiles"] == []
+
+
+def test_what_a_machine_is_told_and_may_do(ansible, cloud, variables):
+    statement = {
+        "Effect": "Allow",
+        "Action": "elasticfilesystem:ClientMount",
+        "Resource": "arn:aws:elasticfilesystem:us-east-1:123456789012:file-system/fs-0123456789abcdef0",
+    }
+    ansible.run_role("fleet", variables | {"fleet_statements": [statement]})
+    version = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=NAME, Versions=["$Latest"])
+    user_data = base64.b64decode(version["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]).decode()
+    assert user_data.startswith("#cloud-config\n")
+    [entry] = yaml.safe_load(user_data)["write_files"]
+    assert (entry["path"], entry["owner"], entry["permissions"]) == ("/etc/stackyard/boot.json", "root:root", "0600")
+    assert json.loads(entry["content"]) == {
+        "application": "wordpress",
+        "environment": "demo",
+        "region": "us-east-1",
+        "group": NAME,
+        "launch_hook": "launch",
+        "terminate_hook": "terminate",
+        "secrets": SECRETS,
+        "variables": {"wordpress_site_url": "https://blog.example.com"},
+    }
+    iam = cloud.client("iam")
+    policy = iam.get_role_policy(RoleName=NAME, PolicyName="machine")["PolicyDocument"]
+    allowed = {}
+    for part in policy["Statement"]:
+        actions = [part["Action"]] if isinstance(part["Action"], str) else part["Action"]
+        allowed.update(dict.fromkeys(actions, part["Resource"]))
+    account = cloud.client("sts").get_caller_identity()["Account"]
+    assert allowed["secretsmanager:GetSecretValue"] == [
+        f"arn:aws:secretsmanager:us-east-1:{account}:secret:stackyard/demo/wordpress/database-??????"
+    ]
+    own_group = f"arn:aws:autoscaling:us-east-1:{account}:autoScalingGroup:*:autoScalingGroupName/{NAME}"
+    assert allowed["autoscaling:CompleteLifecycleAction"] == own_group
+    assert {action for action, resource in allowed.items() if resource == "*"} == {
+        "autoscaling:DescribeAutoScalingGroups",
+        "autoscaling:DescribeAutoScalingInstances",
+        "autoscaling:DescribeLifecycleHooks",
+    }
+    assert "elasticfilesystem:ClientMount" in allowed
+    attached = iam.list_attached_role_policies(RoleName=NAME)["AttachedPolicies"]
+    assert [item["PolicyName"] for item in attached] == ["AmazonSSMManagedInstanceCore"]
+
+
+def test_a_change_of_the_template_is_rolled_out_once(ansible, cloud, variables):
+    quick = variables | {"fleet_desired": 2, "fleet_cpu_target": 0, "fleet_schedules": []}
+    ansible.run_role("fleet", quick)
+    bigger = quick | {"fleet_instance_type": "t3.medium"}
+    cloud.forget_requests()
+    checked = ansible.run_role("fleet", bigger, check=True)
+    assert cloud.writes() == []
+    done = ansible.run_role("fleet", bigger)
+    assert [task.name for task in checked.changed] == [task.name for task in done.changed]
+    assert done.task("refresh | Start a refresh")["changed"]
+    refreshes = cloud.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=NAME)["InstanceRefreshes"]
+    assert len(refreshes) == 1
+    assert refreshes[0]["Preferences"]["MinHealthyPercentage"] == 100
+
+
+def test_the_size_belongs_to_the_policies(ansible, cloud, variables):
+    ansible.run_role("fleet", variables)
+    autoscaling = cloud.client("autoscaling")
+    autoscaling.set_desired_capacity(AutoScalingGroupName=NAME, DesiredCapacity=3)
+    assert ansible.run_role("fleet", variables | {"fleet_desired": 2}).changed == []
+    group = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[NAME])["AutoScalingGroups"][0]
+    assert group["DesiredCapacity"] == 3
+
+
+SCHEDULE = {"name": "night", "recurrence": "0 22 * * *", "min_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"fleet_min": 5}, "fleet_min is 5: at most fleet_max (4) is accepted"),
+        ({"fleet_desired": 9}, "fleet_desired is 9: fleet_min to fleet_max (2 to 4) is accepted"),
+        ({"fleet_min": "two"}, "fleet_min"),
+        ({"fleet_image_id": "debian-13"}, "fleet_image_id is 'debian-13': the id of an image"),
+        ({"fleet_subnet_ids": []}, "fleet_subnet_ids is empty: a list of private subnets is required"),
+        ({"fleet_cpu_target": 120}, "fleet_cpu_target is 120: 0, or 1 to 100 per cent is accepted"),
+        ({"fleet_refresh_max_healthy_percentage": 250}, "fleet_refresh_max_healthy_percentage is 250: 100 to 200"),
+        ({"fleet_refresh_min_healthy_percentage": 20}, "at most 100 more than fleet_refresh_min_healthy_percentage"),
+        ({"fleet_requests_target": 100}, "it needs fleet_load_balancer_arn"),
+        ({"fleet_schedules": [SCHEDULE | {"recurrence": "daily"}]}, "recurrence is 'daily': five cron fields"),
+        ({"fleet_secrets": {"x": "name"}}, "fleet_secrets.x: a mapping of secret"),
+        ({"fleet_maximum": 4}, "fleet_maximum is not a variable of the role fleet. fleet_max was probably meant."),
+    ],
+)
+def test_wrong_input_is_refused(ansible, cloud, variables, wrong, sentence):
+    cloud.forget_requests()
+    refused = ansible.run_role("fleet", variables | wrong, expect_failure=True)
+    assert sentence in " ".join(refused.messages + [str(task.result.get("argument_errors")) for task in refused.failed])
+    assert cloud.writes() == []
