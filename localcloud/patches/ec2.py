@@ -11,6 +11,7 @@ from moto.ec2.exceptions import DependencyViolationError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.instances import Instance
 from moto.ec2.models.tags import TagBackend
 from moto.ec2.models.vpcs import VPCEndPoint
 from moto.ec2.responses.nat_gateways import NatGateways
@@ -33,6 +34,7 @@ def apply() -> None:
     wrap(EC2Backend, "delete_subnet", _delete_subnet)
     wrap(EC2Backend, "delete_security_group", _delete_security_group)
     wrap(Volume, "__init__", _volume)
+    wrap(Instance, "prep_nics", _prep_nics)
 
 
 def _describe_tags(original: Callable[..., Any], self: Any, filters: dict[str, list[str]] | None = None) -> Any:
@@ -185,6 +187,20 @@ def _delete_security_group(
         if carried or named:
             raise DependencyViolationError(f"resource {group.id} has a dependent object")
     return original(self, name=name, group_id=group_id)
+
+
+def _prep_nics(original: Callable[..., Any], self: Instance, nic_spec: list[dict[str, Any]], **named: Any) -> None:
+    """The interface that is made with an instance goes with it, unless the launch says otherwise.
+
+    moto keeps it for ever, in its subnet and with its security groups, which can then not be deleted.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceSpecification.html
+    """
+    original(self, nic_spec, **named)
+    asked = {int(spec.get("DeviceIndex", 0)): spec for spec in nic_spec}
+    for index, interface in self.nics.items():
+        spec = asked.get(index, {})
+        if "NetworkInterfaceId" not in spec:
+            interface.delete_on_termination = str(spec.get("DeleteOnTermination", True)).lower() == "true"
 
 
 def _volume(original: Callable[..., Any], self: Volume, *arguments: Any, **named: Any) -> None:

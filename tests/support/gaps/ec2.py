@@ -104,3 +104,13 @@ def what_is_in_use_cannot_be_deleted(cloud: Cloud) -> None:
     ec2.revoke_security_group_ingress(GroupId=other, IpPermissions=rule)
     ec2.delete_security_group(GroupId=group)
     ec2.delete_subnet(SubnetId=subnet)
+
+
+@gap("ec2")
+def the_interface_of_an_instance_goes_with_it(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    instance = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=_subnet(cloud))["Instances"][0]
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"]
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
