@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.cloud import Cloud
+from localcloud.machines import ADDRESS_LABEL
 from localcloud.network import METADATA_PORT, Network
 
 METADATA_ADDRESS = "169.254.169.254"
@@ -85,6 +86,7 @@ class Firewall:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._applied: str | None = None
+        self._known: dict[str, Interface] = {}
         cloud.networks.on_create.append(self._network_created)
 
     def reconcile(self) -> None:
@@ -107,6 +109,7 @@ class Firewall:
                 for vpc_id in vpcs
                 for group in backend.groups.get(vpc_id, {}).values()
             ]
+        interfaces = self._with_ending(interfaces)
         text = render(self._cloud.settings.table, self._cloud.settings.port, networks, groups, interfaces)
         if text != self._applied:
             load(text)
@@ -114,6 +117,20 @@ class Firewall:
 
     def close(self) -> None:
         """Rules stay: the containers do too."""
+
+    def _with_ending(self, interfaces: list[Interface]) -> list[Interface]:
+        """Add those of machines that the API has terminated but that are still shutting down.
+
+        On AWS an instance keeps its interface until it has shut down, and may need the network to do so.
+        """
+        present = {interface.address: interface for interface in interfaces}
+        if self._known.keys() - present.keys():
+            for container in self._cloud.podman.containers():
+                address = container.labels.get(ADDRESS_LABEL)
+                if container.running and address in self._known:
+                    present.setdefault(address, self._known[address])
+        self._known = present
+        return list(present.values())
 
     def _network_created(self, network: Network) -> None:
         """Rules come before the first machine."""

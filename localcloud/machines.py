@@ -33,6 +33,8 @@ from localcloud.patches import ec2_instances
 from localcloud.podman import Container, PodmanError, limit_options
 
 KIND = "machine"
+# Tells the firewall whose address this is while a terminated machine shuts down.
+ADDRESS_LABEL = "localcloud.address"
 # Without SYS_ADMIN systemd silently drops the sandboxing of units; without SYS_BOOT a reboot cannot be told from a
 # poweroff (in its own process namespace, either only ends the container).
 CAPABILITIES = "SYS_ADMIN,SYS_BOOT,NET_ADMIN,NET_RAW,AUDIT_WRITE"
@@ -212,6 +214,7 @@ class Machines:
             volumes.append(f"{bundle}:{CA_PATH}:ro")
         self._cloud.podman(
             "run", "--detach", "--tty", f"--name={machine.id}", *self._cloud.podman.labels(KIND, machine.id),
+            f"--label={ADDRESS_LABEL}={machine.address}",
             f"--network={network.name}", f"--ip={machine.address}", f"--mac-address={machine.mac}",
             f"--hostname={machine.host_name.partition('.')[0]}", "--no-hosts", f"--dns={network.resolver}",
             f"--dns-search={machine.host_name.partition('.')[2]}", "--systemd=always", f"--cap-add={CAPABILITIES}",

@@ -79,11 +79,14 @@ class Metadata:
             return self._document(instance, path)
 
     def _instance(self, address: str) -> Any:
-        for reservation in self._cloud.backend("ec2").reservations.values():
-            for instance in reservation.instances:
-                if instance.state != "terminated" and instance.nics[0].private_ip_address == address:
-                    return instance
-        return None
+        """The instance at an address: the living one, or else the last, which may still be shutting down."""
+        matches = [
+            instance
+            for reservation in self._cloud.backend("ec2").reservations.values()
+            for instance in reservation.instances
+            if instance.nics and instance.nics[0].private_ip_address == address
+        ]
+        return max(matches, key=lambda instance: (instance.state != "terminated", instance.launch_time), default=None)
 
     def _new_token(self, instance_id: str, environ: dict[str, Any]) -> bytes:
         if "HTTP_X_FORWARDED_FOR" in environ:

@@ -167,9 +167,9 @@ class _Pickler(pickle.Pickler):
             return threading.RLock, ()
         if isinstance(obj, PrivateKeyTypes):
             pem = obj.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            return load_pem_private_key, (pem, None)
+            return _private_key, (pem,)
         if isinstance(obj, Certificate):
-            return load_pem_x509_certificate, (obj.public_bytes(Encoding.PEM),)
+            return _certificate, (obj.public_bytes(Encoding.PEM),)
         return NotImplemented
 
     def persistent_id(self, obj: Any) -> Any:
@@ -203,6 +203,15 @@ class _Content:
 
     def __init__(self, digest: str) -> None:
         self.digest = digest
+
+
+def _private_key(pem: bytes) -> Any:
+    # cryptography's own loader is a built-in that pickle cannot find again by its name.
+    return load_pem_private_key(pem, None)
+
+
+def _certificate(pem: bytes) -> Certificate:
+    return load_pem_x509_certificate(pem)
 
 
 def _restore_key(key_class: type[FakeKey], attributes: dict[str, Any], value: bytes) -> FakeKey:

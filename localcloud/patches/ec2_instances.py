@@ -1,7 +1,8 @@
-"""Instances that are real: their console output, their reboots, and the image behind an AMI.
+"""Instances that are real: console output, reboots, interfaces that end with them, and the image behind an AMI.
 
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RebootInstances.html
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceSpecification.html
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from moto.core.utils import utcnow
 from moto.ec2.models.instances import Instance
 from moto.ec2.responses.general import General
 from moto.ec2.utils import Base64EncodedString
+
+from localcloud.patches._tools import wrap
 
 
 def _no_console(_instance_id: str) -> str:
@@ -33,6 +36,7 @@ def apply() -> None:
     """Replace moto's constant console output, and note reboots."""
     General.get_console_output = _get_console_output
     Instance.reboot = _reboot
+    wrap(Instance, "prep_nics", _prep_nics)
 
 
 def image_reference(image: Any) -> str | None:
@@ -66,3 +70,21 @@ def _reboot(self: Instance) -> None:
     """Moto starts a stopped instance by a reboot and does nothing to a running one."""
     if self.state == "running":
         self.localcloud_reboot = True
+
+
+def _prep_nics(
+    original: Callable[..., None], self: Instance, nic_spec: list[dict[str, Any]], *arguments: Any, **named: Any
+) -> None:
+    """An interface made by the launch ends with the instance, unless it was told to stay.
+
+    moto keeps it, so that its security group and subnet can never be deleted.
+    """
+    stays = {
+        int(spec.get("DeviceIndex", 0))
+        for spec in nic_spec
+        if spec.get("NetworkInterfaceId") or spec.get("DeleteOnTermination") is False
+    }
+    original(self, nic_spec, *arguments, **named)
+    for index, interface in self.nics.items():
+        if index not in stays:
+            interface.delete_on_termination = True
