@@ -60,6 +60,7 @@ class Database:
         endpoint: The host name of its endpoint.
         vpc_id: Its VPC.
         address: Its private address.
+        mac: Its hardware address, kept so that its peers need not learn another one after a restart.
         login: Its master user.
         tuning: What shapes its configuration.
         seed: The snapshot that it starts from.
@@ -73,6 +74,7 @@ class Database:
     endpoint: str
     vpc_id: str
     address: str
+    mac: str
     login: Login
     tuning: Tuning
     seed: str | None
@@ -99,6 +101,8 @@ class Databases:
         self._busy: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._closing = False
+        # Snapshots that a new instance is being copied from.
+        self._seeding: set[str] = set()
         rds.backed = True
 
     def reconcile(self) -> None:
@@ -154,6 +158,7 @@ class Databases:
             endpoint=entry.address,
             vpc_id=interface.subnet.vpc_id,
             address=interface.private_ip_address,
+            mac=interface.mac_address,
             login=Login(entry.master_username, self._password(entry), entry.db_name),
             tuning=Tuning(family, changed, entry.db_instance_class, int(entry.port)),
             seed=getattr(entry, "from_snapshot", None),
@@ -318,6 +323,7 @@ class Databases:
                 else:
                     _copy(data, target / "data")
             self._snapshot_done(name)
+        shutil.rmtree(self._home(database), ignore_errors=True)
         with self._cloud.lock:
             backend, ec2 = self._cloud.backend("rds"), self._cloud.backend("ec2")
             entry = backend.databases.get(database.identifier)
@@ -326,7 +332,6 @@ class Databases:
                 if interface_id in ec2.enis:
                     ec2.delete_network_interface(interface_id)
                 backend.delete_db_instance(database.identifier, skip_final_snapshot=True, finished=True)
-        shutil.rmtree(self._home(database), ignore_errors=True)
         self._cloud.changed()
         self._cloud.log.info("database %s is gone", database.identifier)
 
@@ -390,7 +395,13 @@ class Databases:
             source = self._snapshots / database.seed / "data"
             if not source.exists():
                 raise DatabaseError(f"snapshot {database.seed} has no data here")
-            _copy(source, half)
+            with self._lock:
+                self._seeding.add(database.seed)
+            try:
+                _copy(source, half)
+            finally:
+                with self._lock:
+                    self._seeding.discard(database.seed)
         else:
             image = database_images.reference(database.kind.server)
             root = Path(self._cloud.podman("image", "mount", image).strip())
@@ -414,7 +425,8 @@ class Databases:
             "run", "--detach", f"--name={self._container_name(database)}",
             *self._cloud.podman.labels(KIND, database.resource_id),
             f"--label=localcloud.name={database.identifier}",
-            f"--network={network.name}", f"--ip={database.address}", "--no-hosts", f"--dns={network.resolver}",
+            f"--network={network.name}", f"--ip={database.address}", f"--mac-address={database.mac}",
+            "--no-hosts", f"--dns={network.resolver}",
             f"--hostname={database.identifier}", f"--user={database.kind.owner}", "--log-driver=k8s-file",
             "--log-opt=max-size=8mb", f"--stop-signal={database.kind.stop_signal}", "--shm-size=256m",
             *limit_options(), f"--volume={home}:{DATA}", f"--volume={home / 'config'}:{CONFIG}:ro",
@@ -493,7 +505,7 @@ class Databases:
             return
         for path in folder.iterdir():
             with self._lock:
-                busy = path.name in self._busy or bool(self._busy and folder == self._snapshots)
+                busy = path.name in self._busy or path.name in self._seeding
             if path.name not in known and not busy:
                 shutil.rmtree(path, ignore_errors=True)
 

@@ -49,6 +49,7 @@ class MountTarget:
         id: Its id.
         file_system: The id of its file system.
         address: Its private address.
+        mac: Its hardware address.
         vpc_id: Its VPC.
         status: Its life cycle state.
     """
@@ -56,6 +57,7 @@ class MountTarget:
     id: str
     file_system: str
     address: str
+    mac: str
     vpc_id: str
     status: str
 
@@ -85,11 +87,16 @@ class FileSystems:
         """Bring folders, addresses, sockets and names in line with the API."""
         containers = {entry.id: entry for entry in self._cloud.podman.containers(KIND)}
         with self._cloud.lock:
-            backend = self._cloud.backend("efs")
+            backend, interfaces = self._cloud.backend("efs"), self._cloud.backend("ec2").enis
             file_systems = set(backend.file_systems_by_id)
             targets = [
                 MountTarget(
-                    entry.mount_target_id, entry.file_system_id, entry.ip_address, entry.vpc_id, entry.life_cycle_state
+                    entry.mount_target_id,
+                    entry.file_system_id,
+                    entry.ip_address,
+                    interfaces[entry.network_interface_id].mac_address,
+                    entry.vpc_id,
+                    entry.life_cycle_state,
                 )
                 for entry in backend.mount_targets_by_id.values()
             ]
@@ -234,7 +241,8 @@ class FileSystems:
         network = self._cloud.network(target.vpc_id)
         self._cloud.podman(
             "run", "--detach", f"--name={name}", *self._cloud.podman.labels(KIND, target.id),
-            f"--network={network.name}", f"--ip={target.address}", "--no-hosts", "--read-only", "--cap-drop=ALL",
+            f"--network={network.name}", f"--ip={target.address}", f"--mac-address={target.mac}",
+            "--no-hosts", "--read-only", "--cap-drop=ALL",
             "--security-opt=no-new-privileges", *limit_options(), "--stop-signal=SIGKILL",
             image, "/usr/bin/sleep", "infinity",
         )  # fmt: skip
