@@ -19,7 +19,7 @@ build {
 
     extra_arguments = concat(
       ["--extra-vars", jsonencode({ image_application = var.application })],
-      flatten([for path in var.variable_files : ["--extra-vars", "@${path}"]]),
+      flatten([for path in var.variable_files : ["--extra-vars", "@${abspath(path)}"]]),
     )
   }
 

@@ -3,7 +3,7 @@ locals {
 
   # The application's version is the role's own variable, as the role's defaults or a variable file set it.
   defaults = [yamldecode(file("${local.repository}/roles/${var.application}/defaults/main.yml"))]
-  given    = [for path in var.variable_files : yamldecode(file(path))]
+  given    = [for path in var.variable_files : yamldecode(file(abspath(path)))]
   version  = merge(concat(local.defaults, local.given)...)["${var.application}_version"]
 
   # What `git rev-parse HEAD` would say. Packer runs no commands, so Git's files are read:

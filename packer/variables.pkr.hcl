@@ -39,7 +39,7 @@ variable "variable_files" {
   description = "YAML files with role variables that hold for the image (versions, plugins, mirrors), relative to where packer runs or absolute. Later files win. No secrets: they would be in the image."
 
   validation {
-    condition     = alltrue([for path in var.variable_files : can(keys(yamldecode(file(path))))])
+    condition     = alltrue([for path in var.variable_files : can(keys(yamldecode(file(abspath(path)))))])
     error_message = "Each of variable_files must be a readable YAML file that holds a mapping of role variables."
   }
 }
