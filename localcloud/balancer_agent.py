@@ -263,7 +263,8 @@ async def ask_socket(path: Path, command: str, seconds: float = SOCKET_SECONDS) 
         reader, writer = await asyncio.open_unix_connection(str(path))
         try:
             writer.write(f"{command}\n".encode())
-            await writer.drain()
+            # The master's socket would otherwise wait for the next command.
+            writer.write_eof()
             return (await reader.read()).decode(errors="replace")
         finally:
             writer.close()
