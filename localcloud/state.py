@@ -1,8 +1,8 @@
 """The API's state on disk: moto's backends, pickled together.
 
 One file holds all backends, since they refer to each other's objects (a group to its instances). It can only be read
-by the same version of moto. The contents of S3 objects are kept in files of their own, named by their digest, so that
-a change elsewhere does not write them again. A write of the API is on disk about a tenth of a second later.
+by the same versions of moto and Python. The contents of S3 objects are kept in files of their own, named by their
+digest, so that a change elsewhere does not write them again. A write of the API is on disk about half a second later.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import io
 import logging
 import os
 import pickle
+import sys
 import threading
+import time
 import weakref
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import moto
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,12 +39,13 @@ from moto.s3.models import FakeKey, s3_backends
 
 log = logging.getLogger("localcloud")
 
-FORMAT = 1
+WRITTEN_BY = f"moto {moto.__version__} on Python {sys.version_info.major}.{sys.version_info.minor}"
 PrivateKeyTypes = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 _LOCK = type(threading.Lock())
 _RLOCK = type(threading.RLock())
-# Writes come in bursts; one file for each is enough.
+# Writes come in bursts; one file for each is enough. Saving takes at most a fifth of the time.
 GATHER = 0.1
+PAUSE_FACTOR = 4
 
 
 class StateError(RuntimeError):
@@ -90,12 +95,12 @@ class Store:
             return False
         try:
             state = _Unpickler(io.BytesIO(data), self._objects).load()
-            if (state["format"], state["moto"]) != (FORMAT, moto.__version__):
+            if state["written_by"] != WRITTEN_BY:
                 raise StateError(
-                    f"The state in {self._path} was written with moto {state['moto']}, this is {moto.__version__}: "
+                    f"The state in {self._path} was written by {state['written_by']}, this is {WRITTEN_BY}: "
                     "run `localcloud down` and begin anew."
                 )
-        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, KeyError) as error:
+        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, KeyError, TypeError, OSError) as error:
             raise StateError(
                 f"The state in {self._path} cannot be read ({error}): run `localcloud down` and begin anew."
             ) from error
@@ -117,8 +122,7 @@ class Store:
             buffer = io.BytesIO()
             _Pickler(buffer, self._objects).dump(
                 {
-                    "format": FORMAT,
-                    "moto": moto.__version__,
+                    "written_by": WRITTEN_BY,
                     "bucket_accounts": dict(s3_backends.bucket_accounts),
                     "backends": {
                         backends.service_name: {
@@ -135,42 +139,50 @@ class Store:
         temporary.replace(self._path)
 
     def _run(self) -> None:
+        pause = GATHER
         while not self._stopping.is_set():
             self._changed.wait()
-            self._stopping.wait(GATHER)
+            self._stopping.wait(pause)
             self._changed.clear()
+            started = time.monotonic()
             try:
                 self.save()
             except Exception:
                 # The cloud goes on; the log says what would not survive a restart.
                 log.exception("the state could not be saved")
+            pause = max(GATHER, PAUSE_FACTOR * (time.monotonic() - started))
 
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-class _Pickler(pickle.Pickler):
-    """Pickles backends; knows what moto keeps that pickle cannot."""
+class _Pickler(cloudpickle.Pickler):
+    """Pickles backends; knows what moto keeps that pickle cannot: its lambdas are cloudpickle's part."""
 
     def __init__(self, file: io.BytesIO, objects: Path) -> None:
         super().__init__(file, protocol=5)
         self._objects = objects
 
     def reducer_override(self, obj: Any) -> Any:
+        reduction: tuple[Any, ...] | None = None
         if isinstance(obj, FakeKey):
             attributes = obj.__getstate__()
-            return _restore_key, (type(obj), attributes, _Content(self._keep(attributes.pop("value") or b"")))
-        if isinstance(obj, _LOCK):
-            return threading.Lock, ()
-        if isinstance(obj, _RLOCK):
-            return threading.RLock, ()
-        if isinstance(obj, PrivateKeyTypes):
+            reduction = _restore_key, (type(obj), attributes, _Content(self._keep(attributes.pop("value") or b"")))
+        elif isinstance(obj, dict) and type(obj) is not dict and not isinstance(obj, OrderedDict):
+            # moto's own mappings take other arguments than dict would call them with, and hide what they hold.
+            content = (getattr(obj, "__dict__", {}), dict(dict.items(obj)), getattr(obj, "default_factory", None))
+            reduction = _new, (type(obj),), content, None, None, _fill_mapping
+        elif isinstance(obj, _LOCK):
+            reduction = threading.Lock, ()
+        elif isinstance(obj, _RLOCK):
+            reduction = threading.RLock, ()
+        elif isinstance(obj, PrivateKeyTypes):
             pem = obj.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            return _private_key, (pem,)
-        if isinstance(obj, Certificate):
-            return _certificate, (obj.public_bytes(Encoding.PEM),)
-        return NotImplemented
+            reduction = _private_key, (pem,)
+        elif isinstance(obj, Certificate):
+            reduction = _certificate, (obj.public_bytes(Encoding.PEM),)
+        return super().reducer_override(obj) if reduction is None else reduction
 
     def persistent_id(self, obj: Any) -> Any:
         return obj.digest if isinstance(obj, _Content) else None
@@ -203,6 +215,19 @@ class _Content:
 
     def __init__(self, digest: str) -> None:
         self.digest = digest
+
+
+def _new(mapping_class: type[Any]) -> Any:
+    return mapping_class.__new__(mapping_class)  # type: ignore[call-overload]
+
+
+def _fill_mapping(mapping: dict[Any, Any], content: tuple[dict[str, Any], dict[Any, Any], Any]) -> None:
+    attributes, items, factory = content
+    if attributes:
+        vars(mapping).update(attributes)
+    if isinstance(mapping, defaultdict):
+        mapping.default_factory = factory
+    dict.update(mapping, items)
 
 
 def _private_key(pem: bytes) -> Any:
