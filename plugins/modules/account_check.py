@@ -44,6 +44,14 @@ options:
     description: What the operator calls O(certificate_arn), for the error's sentence.
     type: str
     default: certificate_arn
+  vpc_id:
+    description: VPC that must exist.
+    type: str
+    default: ""
+  vpc_variable:
+    description: What the operator calls O(vpc_id), for the error's sentence.
+    type: str
+    default: vpc_id
   instance_type:
     description: Kind of machine that must be on offer.
     type: str
@@ -170,6 +178,18 @@ class Account:
         if found["Status"] != "ISSUED":
             raise Refusal(f"{variable} is {arn}, which is {found['Status']}: a certificate that is issued is accepted.")
 
+    def vpc(self, vpc_id, variable):
+        if not vpc_id:
+            return
+        try:
+            self.client("ec2").describe_vpcs(VpcIds=[vpc_id])
+        except ClientError as error:
+            if not error.response["Error"]["Code"].startswith("InvalidVpc"):
+                raise
+            raise Refusal(
+                f"{variable} is {vpc_id}, and there is no such VPC in {self.module.region}: the id of one is accepted."
+            ) from None
+
     def instance_type(self, name, variable):
         if not name:
             return
@@ -199,6 +219,8 @@ def main():
             "domain_variable": {"type": "str", "default": "domain"},
             "certificate_arn": text,
             "certificate_variable": {"type": "str", "default": "certificate_arn"},
+            "vpc_id": text,
+            "vpc_variable": {"type": "str", "default": "vpc_id"},
             "instance_type": text,
             "instance_type_variable": {"type": "str", "default": "instance_type"},
         },
@@ -211,6 +233,7 @@ def main():
         account.zones(p["zones"], p["zones_variable"])
         account.hosted_zone(p["hosted_zone_id"], p["hosted_zone_variable"], p["domain"], p["domain_variable"])
         account.certificate(p["certificate_arn"], p["certificate_variable"])
+        account.vpc(p["vpc_id"], p["vpc_variable"])
         account.instance_type(p["instance_type"], p["instance_type_variable"])
     except Refusal as refusal:
         module.fail_json(msg=str(refusal))

@@ -35,16 +35,20 @@ NETWORK = {
 
 def changes(result):
     """What the own modules of a run announced or did: (action, type, name)."""
-    return [
-        (change["action"], change["type"], change["name"])
-        for task in result.tasks
-        for change in task.result.get("changes", [])
-    ]
+    results = [r for task in result.tasks for r in [task.result, *task.result.get("results", [])]]
+    return [(c["action"], c["type"], c["name"]) for r in results for c in r.get("changes", [])]
 
 
-def ours(cloud):
-    filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in TAGS.items()]
-    return {tag["ResourceId"] for tag in cloud.client("ec2").describe_tags(Filters=filters[:1])["Tags"]}
+def left(cloud):
+    """What the module that ends a destruction finds."""
+    ec2, filters = cloud.client("ec2"), [{"Name": "tag:stackyard:application", "Values": ["wordpress"]}]
+    found = ec2.describe_vpcs(Filters=filters)["Vpcs"] + ec2.describe_subnets(Filters=filters)["Subnets"]
+    found += ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    found += ec2.describe_network_acls(Filters=filters)["NetworkAcls"]
+    found += ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+    found += ec2.describe_internet_gateways(Filters=filters)["InternetGateways"]
+    found += ec2.describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]
+    return found + ec2.describe_addresses(Filters=filters)["Addresses"]
 
 
 def test_life_of_a_network(ansible, cloud):
@@ -80,7 +84,7 @@ def test_life_of_a_network(ansible, cloud):
     announced = ansible.run_role("network", gone, check=True)
     removed = ansible.run_role("network", gone)
     assert sorted(changes(announced)) == sorted(changes(removed))
-    assert ours(cloud) == set()
+    assert left(cloud) == []
     assert [v["IsDefault"] for v in ec2.describe_vpcs()["Vpcs"]] == [True]
     assert ansible.run_role("network", gone).changed == []
 
@@ -155,7 +159,7 @@ def test_an_existing_vpc_is_used_and_left_alone(ansible, cloud):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"network_cidr": "10.42.0.0/8"}, "network_cidr is 10.42.0.0/8: private IPv4 addresses"),
+        ({"network_cidr": "10.0.0.0/8"}, "network_cidr is 10.0.0.0/8: private IPv4 addresses"),
         ({"network_zones": ["us-east-1a"]}, "network_zones is ['us-east-1a']: a list of two or three"),
         ({"network_nat": "none", "network_interface_endpoints": ["ssm"]}, "lacks ssmmessages, ec2messages"),
     ],

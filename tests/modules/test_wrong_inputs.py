@@ -1,0 +1,250 @@
+"""Wrong input of the WordPress stack: one sentence that names the variable and what is accepted, and no write.
+
+Each line of the table is one run of playbooks/wordpress.yml with the local inventory and one thing wrong.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from support.figures import record
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+P = "wordpress_stack_"
+
+
+@dataclass
+class Wrong:
+    """One wrong input.
+
+    Attributes:
+        kind: The kind of mistake, for the list of figures.
+        variable: What the sentence must name.
+        says: What else it must hold.
+        variables: Extra variables.
+        environment: Environment variables.
+        playbook: Which playbook.
+    """
+
+    kind: str
+    variable: str
+    says: str
+    variables: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
+    playbook: str = "wordpress.yml"
+
+
+def one(kind, name, value, says):
+    return Wrong(kind, name, says, {name: value})
+
+
+KEY = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5IG9mIGFueWJvZHk=\n-----END PRIVATE KEY-----\n"
+SUBNETS = [
+    {"name": f"{tier}-{zone}", "tier": tier, "zone": f"us-east-1{zone}", "cidr": f"10.42.{index}.0/24"}
+    for index, (tier, zone) in enumerate((t, z) for t in ("public", "private", "data") for z in "ab")
+]
+
+
+def subnets(**change):
+    return [SUBNETS[0] | change, *SUBNETS[1:]]
+
+
+TABLE = [
+    # Types
+    one("type", f"{P}machines_min", "two", "a whole number of machines from 1 to 100"),
+    one("type", f"{P}machines_min", "2", "as JSON"),
+    one("type", f"{P}database_multi_az", "maybe", "true or false"),
+    one("type", f"{P}network_zones", "us-east-1a", "a list of two or three"),
+    one("type", f"{P}schedules", {"name": "night"}, "a list of mappings of name, recurrence"),
+    one("type", "stackyard_tags", ["cost"], "a mapping of tags"),
+    one("type", "stackyard_aws", {"endpoint": "http://127.0.0.1"}, "a mapping with region"),
+    # Ranges
+    one("range", f"{P}machines_max", 1000, "from 1 to 100"),
+    one("range", f"{P}machines_min", 0, "from 1 to 100"),
+    one("range", f"{P}volume_gb", 1, "from 8 to 16384"),
+    one("range", f"{P}database_storage_gb", 5, "from 20 to 65536"),
+    one("range", f"{P}database_backup_days", 36, "from 0 to 35"),
+    one("range", f"{P}secret_recovery_days", 3, "0, or a whole number of days from 7 to 30"),
+    one("range", f"{P}target_cpu_percent", 99, "from 10 to 90"),
+    one("password too short", f"{P}password_length", 8, "from 16 to 128"),
+    # Words
+    one("word", f"{P}network_nat", "two", "one of none, one, zone"),
+    one("word", f"{P}database_engine", "postgres", "one of mysql, mariadb"),
+    one("word", f"{P}filesystem_throughput", "fast", "one of elastic, bursting"),
+    one("word", f"{P}database_class", "t3.small", "such as db.t4g.small"),
+    one("word", "stackyard_environment", "My Demo", "small letters, digits and single hyphens"),
+    one("word", "stackyard_region", "virginia", "such as us-east-1"),
+    one("word", "wordpress_admin_email", "admin", "mail address"),
+    one("word", f"{P}domain", "https://example.com/", "such as www.example.com"),
+    # Addresses
+    one("cidr", f"{P}network_cidr", "10.42.0.0", "prefix length from /16 to /24"),
+    one("cidr", f"{P}network_cidr", "10.42.0.0/28", "prefix length from /16 to /24"),
+    one("cidr", f"{P}network_cidr", "8.8.0.0/16", "private IPv4"),
+    one("cidr", f"{P}network_cidr", "300.1.0.0/16", "private IPv4"),
+    one("cidr", f"{P}client_cidrs", ["everyone"], "a list of networks"),
+    Wrong(
+        "cidr overlaps",
+        f"{P}network_subnets[1].cidr",
+        "overlaps",
+        {f"{P}network_subnets": subnets(cidr="10.42.0.0/23")},
+    ),
+    Wrong(
+        "cidr does not fit",
+        f"{P}network_subnets[0].cidr",
+        "does not fit",
+        {f"{P}network_subnets": subnets(cidr="10.43.0.0/24")},
+    ),
+    Wrong(
+        "cidr", f"{P}network_subnets[0].cidr", "from /16 to /28", {f"{P}network_subnets": subnets(cidr="10.42.9.0/30")}
+    ),
+    Wrong("missing subnet", f"{P}network_subnets", "lacks a subnet data", {f"{P}network_subnets": SUBNETS[:5]}),
+    # Zones
+    one("one zone", f"{P}network_zones", ["us-east-1a"], "two or three different"),
+    one("zone twice", f"{P}network_zones", ["us-east-1a", "us-east-1a"], "two or three different"),
+    one("unknown zone", f"{P}network_zones", ["us-east-1a", "us-east-1z"], "names us-east-1z"),
+    one("zone elsewhere", f"{P}network_zones", ["eu-west-1a", "eu-west-1b"], "zones of stackyard_region"),
+    # Together
+    Wrong("min above max", f"{P}machines_min", f"up to {P}machines_max (4)", {f"{P}machines_min": 9}),
+    Wrong("desired above max", f"{P}machines_desired", f"to {P}machines_max (4)", {f"{P}machines_desired": 5}),
+    one("no way out", f"{P}network_interface_endpoints", ["ssm"], "could not reach AWS"),
+    Wrong(
+        "limit below size",
+        f"{P}database_max_storage_gb",
+        "a tenth or more above",
+        {f"{P}database_max_storage_gb": 40, f"{P}database_storage_gb": 50},
+    ),
+    one("certificate without a source", f"{P}domain", "www.example.com", "where its certificate comes from"),
+    one("key without certificate", f"{P}certificate_file", "KEYLESS", "certificate_key_file is not set"),
+    # Files
+    one("not PEM", f"{P}certificate_file", "NOT_PEM", "in PEM form"),
+    one("no file", f"{P}certificate_file", "/nonexistent.pem", "the path of a file on this machine"),
+    one("key for certificate", f"{P}certificate_file", "KEY", "a certificate in PEM form"),
+    # Names
+    one("misspelt", f"{P}machine_min", 2, f"{P}machines_min is meant"),
+    one("misspelt", "wordpress_titel", "x", "wordpress_title is meant"),
+    one("misspelt", "stackyard_enviroment", "demo", "stackyard_environment is meant"),
+    one("misspelt", "network_ciddr", "10.0.0.0/16", "network_cidr is meant"),
+    one("secret in variables", "wordpress_admin_password", "correct-horse-battery-staple", "Secrets Manager"),
+    one("undefined in a value", f"{P}domain", "{{ my_domain }}", "cannot be worked out"),
+    # Missing
+    one("missing", "wordpress_admin_email", "", "is not set"),
+    one("missing", "stackyard_environment", "", "is not set"),
+    # What AWS knows
+    one("image does not exist", f"{P}image_id", "ami-00000000000000001", "there is no such image"),
+    one("image of another", f"{P}image_id", "FOREIGN_IMAGE", "does not carry the tag stackyard:application=wordpress"),
+    Wrong("no image yet", f"{P}image_id", "packer build", {"stackyard_environment": "other"}),
+    one("unknown type", f"{P}instance_type", "t3.gigantic", "not on offer"),
+    Wrong(
+        "unknown hosted zone",
+        f"{P}hosted_zone_id",
+        "no such public hosted zone",
+        {f"{P}hosted_zone_id": "Z0123456789ABCDEFGHIJ", f"{P}domain": "www.example.com"},
+    ),
+    Wrong(
+        "unknown certificate",
+        f"{P}certificate_arn",
+        "no such certificate",
+        {f"{P}certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"},
+    ),
+    one("unknown VPC", f"{P}network_vpc_id", "vpc-0123456789abcdef0", "no such VPC"),
+    # The way to AWS
+    Wrong("no credentials", "AWS_PROFILE", "no AWS credentials", {"stackyard_aws": {"region": "us-east-1"}}),
+    Wrong("endpoint down", "endpoint_url", "Nothing answers at http://127.0.0.1:9", {}, {"LOCALCLOUD_PORT": "9"}),
+    # Destroying
+    Wrong("not confirmed", "stackyard_confirm", "demo-wordpress", {}, {}, "wordpress_destroy.yml"),
+    Wrong(
+        "confirmed another",
+        "stackyard_confirm",
+        "-e stackyard_confirm=demo-wordpress",
+        {"stackyard_confirm": "production-wordpress"},
+        {},
+        "wordpress_destroy.yml",
+    ),
+]
+
+
+@pytest.fixture
+def prepared(cloud, tmp_path):
+    """An account with an image of another application, and files that are no certificates."""
+    ec2 = cloud.client("ec2")
+    instance = ec2.run_instances(ImageId=ec2.describe_images()["Images"][0]["ImageId"], MinCount=1, MaxCount=1)
+    instance_id = instance["Instances"][0]["InstanceId"]
+    images = {}
+    for application in ("wordpress", "etherpad"):
+        tags = [{"Key": "stackyard:application", "Value": application}]
+        images[application] = ec2.create_image(
+            InstanceId=instance_id, Name=application, TagSpecifications=[{"ResourceType": "image", "Tags": tags}]
+        )["ImageId"]
+    ec2.terminate_instances(InstanceIds=[instance_id])
+    cloud.client("ssm").put_parameter(Name="/stackyard/demo/wordpress/image", Value=images["wordpress"], Type="String")
+    words = {"FOREIGN_IMAGE": images["etherpad"]}
+    for word, content in (
+        ("NOT_PEM", "certificate\n"),
+        ("KEY", KEY),
+        ("KEYLESS", KEY.replace("PRIVATE KEY", "CERTIFICATE")),
+    ):
+        (tmp_path / word).write_text(content)
+        words[word] = str(tmp_path / word)
+    cloud.forget_requests()
+    return words
+
+
+def refuse(wrong, ansible, words, number):
+    """Run the playbook with one wrong input; return what is wrong with its refusal, or None."""
+    variables = {k: words.get(v, v) if isinstance(v, str) else v for k, v in wrong.variables.items()}
+    file = ansible.directory / f"wrong-{number}.json"
+    file.write_text(json.dumps(variables))
+    environment = (
+        ansible._environment() | {"LOCALCLOUD_PORT": ansible.cloud.endpoint.rsplit(":", 1)[1]} | wrong.environment
+    )
+    environment |= {"ANSIBLE_LOCAL_TEMP": str(ansible.directory / f"tmp-{number}"), "AWS_EC2_METADATA_DISABLED": "true"}
+    run = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "-i",
+            "inventory/local/hosts.yml",
+            f"playbooks/{wrong.playbook}",
+            "-e",
+            f"@{file}",
+        ],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if run.returncode == 0:
+        return "it was accepted"
+    start = run.stdout.find('{"custom_stats"')
+    if start < 0:
+        return f"no result: {run.stdout[-500:]} {run.stderr[-500:]}"
+    document, _ = json.JSONDecoder().raw_decode(run.stdout[start:])
+    failed = [h for p in document["plays"] for t in p["tasks"] for h in t["hosts"].values() if h.get("failed")]
+    if len(failed) != 1:
+        return f"{len(failed)} tasks failed"
+    message = failed[0]["msg"]
+    if wrong.variable not in message or wrong.says not in message:
+        return f"it says: {message}"
+    if "\n" in message or len(message) > 400 or not message.endswith("."):
+        return f"it is not one clear sentence: {message}"
+    return None
+
+
+def test_every_wrong_input_is_refused_before_anything_is_written(ansible, cloud, prepared):
+    workers = min(4, max(2, os.cpu_count() or 2))
+    with ThreadPoolExecutor(workers) as pool:
+        answers = list(pool.map(lambda n: refuse(TABLE[n], ansible, prepared, n), range(len(TABLE))))
+    problems = [f"{w.kind}: {w.variables}: {answer}" for w, answer in zip(TABLE, answers, strict=True) if answer]
+    figures = {"wrong_inputs_tried": len(TABLE), "wrong_inputs_refused": answers.count(None)}
+    print(figures)
+    record("wordpress", **figures)
+    assert cloud.writes() == []
+    assert problems == [], "\n" + "\n".join(problems)
+    assert len(TABLE) >= 30
