@@ -1,10 +1,5 @@
 source "amazon-ebs" "debian" {
-  region              = var.region
-  custom_endpoint_ec2 = var.endpoint
-  # The endpoint is EC2's alone: the other services that these checks ask are elsewhere, or nowhere.
-  skip_credential_validation = var.endpoint != null
-  skip_region_validation     = var.endpoint != null
-  skip_metadata_api_check    = var.endpoint != null
+  region = var.region
 
   source_ami_filter {
     owners      = [local.debian_owner]
@@ -47,7 +42,6 @@ source "amazon-ebs" "debian" {
   ssh_username                              = "admin"
   ssh_interface                             = var.ssh_interface
   ssh_timeout                               = "5m"
-  ssh_clear_authorized_keys                 = true
   temporary_key_pair_type                   = "ed25519"
   temporary_security_group_source_cidrs     = var.source_cidrs
   temporary_security_group_source_public_ip = length(var.source_cidrs) == 0

@@ -98,12 +98,6 @@ variable "source_cidrs" {
   }
 }
 
-variable "endpoint" {
-  type        = string
-  default     = null
-  description = "URL of the EC2 API in place of the region's own (VPC endpoints, local clouds). Null: the region's."
-}
-
 variable "ansible_playbook" {
   type        = string
   default     = "ansible-playbook"
