@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from moto.acm.exceptions import AWSValidationException
-from moto.acm.models import AWS_ROOT_CA, CertBundle
+from moto.acm.models import AWS_ROOT_CA, AWSCertificateManagerBackend, CertBundle
 from moto.route53.models import route53_backends
 
 from localcloud.patches._tools import wrap
@@ -24,6 +24,7 @@ def apply() -> None:
     wrap(CertBundle, "__init__", _bundle)
     wrap(CertBundle, "check", _check)
     wrap(CertBundle, "generate_cert", _generate)
+    wrap(AWSCertificateManagerBackend, "import_certificate", _import)
 
 
 def _bundle(original: Callable[..., Any], self: CertBundle, *arguments: Any, **named: Any) -> None:
@@ -36,6 +37,18 @@ def _bundle(original: Callable[..., Any], self: CertBundle, *arguments: Any, **n
     self.chain = self.chain.replace(AWS_ROOT_CA, b"").strip() + b"\n" if named.get("chain") else b""
     if self.type == "IMPORTED" and _public(self._key.public_key()) != _public(self._cert.public_key()):
         raise AWSValidationException("The certificate and private key do not match.")
+
+
+def _import(original: Callable[..., Any], self: AWSCertificateManagerBackend, *arguments: Any, **named: Any) -> str:
+    """A certificate that is imported anew under its ARN keeps its tags.
+
+    https://docs.aws.amazon.com/acm/latest/userguide/import-reimport.html
+    """
+    replaced = self._certificates.get(named.get("arn") or "")
+    arn = str(original(self, *arguments, **named))
+    if replaced is not None:
+        self._certificates[arn].tags = replaced.tags
+    return arn
 
 
 def _public(key: Any) -> bytes:

@@ -1,8 +1,7 @@
 """autoscaling_group: the whole life of a group with its hooks, policies and schedules."""
 
 import pytest
-
-from tests.support.module_life import ModuleLife
+from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"
 KIND = "auto scaling group"

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-
-from tests.support.module_life import ModuleLife
+from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"
 
