@@ -24,7 +24,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -58,16 +58,20 @@ FIRST_RETRY, LAST_RETRY = 5.0, 300.0
 # AWS keeps six weeks of activities.
 ACTIVITIES_KEPT = 500
 
-_machines = False
 
+@dataclass
+class Backing:
+    """What stands behind the API's records.
 
-def set_machines(present: bool) -> None:
-    """Say whether there are machines behind the instances.
-
-    Without them (tests of modules and roles) nothing could complete a life cycle hook, so that hooks do not wait.
+    Attributes:
+        machines: Whether instances are machines. Without them (tests of modules and roles) nothing could complete a
+            life cycle hook, so that hooks do not wait.
     """
-    global _machines
-    _machines = present
+
+    machines: bool = False
+
+
+backing = Backing()
 
 
 @dataclass
@@ -121,7 +125,7 @@ class Wait:
     default_result: str
 
 
-class Member(InstanceState):  # type: ignore[misc]
+class Member(InstanceState):
     """An instance of a group.
 
     Attributes:
@@ -194,7 +198,7 @@ def state_of(group: FakeAutoScalingGroup) -> GroupState:
 
 def moment(seconds: float) -> datetime:
     """A time in the form that moto serialises."""
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).replace(tzinfo=None)
+    return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
 
 
 def members(group: FakeAutoScalingGroup) -> list[Member]:
@@ -350,7 +354,7 @@ class Pass:
             return self._launch_from_configuration(options)
         version = instance_refresh.template_version(self.group, spec)
         template = {"LaunchTemplateId": version.template.id, "Version": str(version.number)}
-        override = next(iter(spec.get("Overrides") or []), {})
+        override: dict[str, Any] = next(iter(spec.get("Overrides") or []), {})
         reservation = self.backend.ec2_backend.run_instances(
             version.image_id,
             1,
@@ -519,7 +523,7 @@ class Pass:
 
     def _start_hooks(self, member: Member, transition: str, waiting: str) -> bool:
         """Start the hooks of a transition; returns whether the member now waits."""
-        if member.hooked or not _machines:
+        if member.hooked or not backing.machines:
             return False
         member.hooked = True
         hooks = [
@@ -774,7 +778,7 @@ def _seconds(value: Any) -> float:
     if isinstance(value, str):
         value = datetime.fromisoformat(value.replace("Z", "+00:00"))
     if value.tzinfo is None:
-        value = value.replace(tzinfo=timezone.utc)
+        value = value.replace(tzinfo=UTC)
     return float(value.timestamp())
 
 
@@ -809,7 +813,7 @@ class Groups:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        set_machines(True)
+        backing.machines = True
 
     def reconcile(self) -> None:
         """Take the next steps of every group."""

@@ -101,7 +101,7 @@ class Balancers:
         self._building: threading.Thread | None = None
         self._image_failed = 0.0
         self._timer: threading.Timer | None = None
-        elbv2.set_data_plane(True)
+        elbv2.backing.data_plane = True
 
     def reconcile(self) -> None:
         """Bring containers in line with the API, and the API in line with what they see."""
@@ -487,7 +487,7 @@ def connect(path: Path) -> socket.socket:
 
 
 def image_reference() -> str:
-    """podman's name of the image: the digest is of all that it is made of."""
+    """The image's name in podman's store: the digest is of all that it is made of."""
     sources = base_images.sources_list(base_images.host_archives(), base_images.SUITES[BASE])
     recipe = json.dumps([base_images.recipe_digest(BASE, sources), PACKAGES])
     return f"{IMAGE_REPOSITORY}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"

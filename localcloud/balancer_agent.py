@@ -158,8 +158,13 @@ class Target:
 
     @property
     def server(self) -> str:
-        """haproxy's name of it."""
+        """Its name in haproxy."""
         return re.sub(r"[^A-Za-z0-9.-]", "_", self.key)
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """How it is reached."""
+        return self.address, self.port, self.options
 
     @property
     def line(self) -> str:
@@ -313,11 +318,13 @@ class Agent:
             _stop(target)
             group.leaving.add(target.server)
         for key, entry in wanted.items():
-            target = group.targets.get(key)
-            if target is None or (target.address, target.port, target.options) != (
-                entry["address"], entry["port"], entry["options"],
-            ):  # fmt: skip
-                target = Target(key, entry["address"], entry["port"], entry["options"])
+            known = group.targets.get(key)
+            target = Target(key, entry["address"], entry["port"], entry["options"])
+            if known is not None and known.place == target.place:
+                target = known
+            else:
+                if known is not None:
+                    _stop(known)
                 group.targets[key] = target
                 await self._add(group, target, running=running)
             if entry["draining"]:

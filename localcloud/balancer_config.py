@@ -115,7 +115,7 @@ class Files:
 
 
 def backend_name(arn: str) -> str:
-    """haproxy's name of a target group."""
+    """The name of a target group in haproxy."""
     return f"tg_{arn.rpartition('/')[2]}"
 
 
@@ -202,37 +202,84 @@ def _rule_lines(listener: Listener, balancer: Balancer, files: Files) -> Iterabl
 
     haproxy would otherwise carry out every redirect before the first forward.
     """
-    names = {group.arn for group in balancer.groups}
     for number, rule in enumerate(listener.rules):
         conditions = " ".join(_condition(condition) for condition in rule.conditions)
         yield f"http-request set-var(txn.rule) int({number}) if !{{ var(txn.rule) -m found }} {conditions}".rstrip()
     lines: list[str] = []
     for number, rule in enumerate(listener.rules):
         chosen = f"{{ var(txn.rule) -m int eq {number} }}"
-        lines += _action_lines(rule.actions, chosen, listener, balancer, files, names)
+        lines += _Router(listener, balancer, files).lines(rule.actions, chosen)
     # haproxy looks at all http-request lines first, wherever they are, and warns of another order.
     yield from sorted(lines, key=lambda line: line.startswith("use_backend"))
 
 
-def _action_lines(
-    actions: list[dict[str, Any]],
-    chosen: str,
-    listener: Listener,
-    balancer: Balancer,
-    files: Files,
-    known: set[str],
-) -> Iterable[str]:
-    # The routing action comes last; what may precede it is authentication.
-    ordered = sorted(actions, key=lambda action: int(action.get("Order") or 0))
-    action = ordered[-1] if ordered else {"Type": "none"}
-    if len(ordered) == 1 and action["Type"] == "redirect":
-        yield from _redirect_lines(action["RedirectConfig"], chosen, listener, balancer)
-    elif len(ordered) == 1 and action["Type"] == "fixed-response":
-        yield _fixed_response(action["FixedResponseConfig"], chosen, files)
-    elif len(ordered) == 1 and action["Type"] == "forward":
-        yield from _forward_lines(action, chosen, known)
-    else:
-        yield f"http-request return status 503 hdr Server awselb/2.0 if {chosen}"
+@dataclass(frozen=True)
+class _Router:
+    """Turns the actions of a listener's rules into haproxy's lines."""
+
+    listener: Listener
+    balancer: Balancer
+    files: Files
+
+    def lines(self, actions: list[dict[str, Any]], chosen: str) -> list[str]:
+        """The lines for a rule's actions.
+
+        Args:
+            actions: As the API has them; the routing action comes last, what may precede it is authentication.
+            chosen: haproxy's condition that the rule applies.
+        """
+        action: Mapping[str, Any] = actions[0] if len(actions) == 1 else {"Type": "several"}
+        if action["Type"] == "redirect":
+            return self._redirect(action["RedirectConfig"], chosen)
+        if action["Type"] == "fixed-response":
+            return [self._fixed_response(action["FixedResponseConfig"], chosen)]
+        if action["Type"] == "forward":
+            return self._forward(action, chosen)
+        return [f"http-request return status 503 hdr Server awselb/2.0 if {chosen}"]
+
+    def _forward(self, action: Mapping[str, Any], chosen: str) -> list[str]:
+        known = {group.arn for group in self.balancer.groups}
+        weights = {arn: weight for arn, weight in forwards(action).items() if weight > 0 and arn in known}
+        if not weights:
+            return [f"http-request return status 503 hdr Server awselb/2.0 if {chosen}"]
+        *weighted, last = weights
+        lines = [f"http-request set-var(txn.dice) rand({sum(weights.values())}) if {chosen}"] if weighted else []
+        below = 0
+        for arn in weighted:
+            below += weights[arn]
+            lines.append(f"use_backend {backend_name(arn)} if {chosen} {{ var(txn.dice) -m int lt {below} }}")
+        return [*lines, f"use_backend {backend_name(last)} if {chosen}"]
+
+    def _fixed_response(self, config: Mapping[str, Any], chosen: str) -> str:
+        content = ""
+        if body := config.get("MessageBody"):
+            page = self.files.add("pages", "body", body)
+            content = f"content-type {_quote(config.get('ContentType') or 'text/plain')} file {page} "
+        return f"http-request return status {int(config['StatusCode'])} {content}hdr Server awselb/2.0 if {chosen}"
+
+    def _redirect(self, config: Mapping[str, Any], chosen: str) -> list[str]:
+        port = (config.get("Port") or "#{port}").replace("#{port}", str(self.listener.port))
+        host = config.get("Host") or "#{host}"
+        published = self.balancer.published.get(int(port))
+        lines = []
+        if published is not None and host == "#{host}":
+            # Through the publication on 127.0.0.1 the port that the browser needs is another one.
+            local = f"{chosen} {{ req.hdr(host),field(1,:) -m str -i {LOOPBACK_NAMES} }}"
+            lines += self._locations(config, f"{_fill(host)}:{published}", local)
+        return lines + self._locations(config, f"{_fill(host)}:{port}", chosen)
+
+    def _locations(self, config: Mapping[str, Any], authority: str, when: str) -> list[str]:
+        scheme = (config.get("Protocol") or "#{protocol}").replace("#{protocol}", self.listener.protocol).lower()
+        code = str(config.get("StatusCode", "HTTP_302")).removeprefix("HTTP_")
+        query = "#{query}" if config.get("Query") is None else config["Query"]
+        base = f"{scheme}://{authority}{_fill(config.get('Path') or '/#{path}')}"
+
+        def redirect(location: str, condition: str) -> str:
+            return f"http-request redirect location {_quote(location)} code {code} if {condition}"
+
+        if query == "#{query}":
+            return [redirect(f"{base}?%[query]", f"{when} {{ query -m len gt 0 }}"), redirect(base, when)]
+        return [redirect(f"{base}?{_fill(query)}" if query else base, when)]
 
 
 def forwards(action: Mapping[str, Any]) -> dict[str, int]:
@@ -243,54 +290,6 @@ def forwards(action: Mapping[str, Any]) -> dict[str, int]:
             entry["TargetGroupArn"]: int(1 if entry.get("Weight") is None else entry["Weight"]) for entry in configured
         }
     return {action["TargetGroupArn"]: 1} if action.get("TargetGroupArn") else {}
-
-
-def _forward_lines(action: Mapping[str, Any], chosen: str, known: set[str]) -> Iterable[str]:
-    weights = {arn: weight for arn, weight in forwards(action).items() if weight > 0 and arn in known}
-    if not weights:
-        yield f"http-request return status 503 hdr Server awselb/2.0 if {chosen}"
-        return
-    *weighted, last = weights
-    if weighted:
-        yield f"http-request set-var(txn.dice) rand({sum(weights.values())}) if {chosen}"
-    below = 0
-    for arn in weighted:
-        below += weights[arn]
-        yield f"use_backend {backend_name(arn)} if {chosen} {{ var(txn.dice) -m int lt {below} }}"
-    yield f"use_backend {backend_name(last)} if {chosen}"
-
-
-def _fixed_response(config: Mapping[str, Any], chosen: str, files: Files) -> str:
-    body = config.get("MessageBody") or ""
-    content = ""
-    if body:
-        page = files.add("pages", "body", body)
-        content = f"content-type {_quote(config.get('ContentType') or 'text/plain')} file {page} "
-    return f"http-request return status {int(config['StatusCode'])} {content}hdr Server awselb/2.0 if {chosen}"
-
-
-def _redirect_lines(config: Mapping[str, Any], chosen: str, listener: Listener, balancer: Balancer) -> Iterable[str]:
-    scheme = (config.get("Protocol") or "#{protocol}").replace("#{protocol}", listener.protocol).lower()
-    port = (config.get("Port") or "#{port}").replace("#{port}", str(listener.port))
-    code = str(config.get("StatusCode", "HTTP_302")).removeprefix("HTTP_")
-    host = config.get("Host") or "#{host}"
-    path = config.get("Path") or "/#{path}"
-    query = "#{query}" if config.get("Query") is None else config["Query"]
-    published = balancer.published.get(int(port))
-    if published is not None and host == "#{host}":
-        # Through the publication on 127.0.0.1 the port that the browser needs is another one.
-        local = f"{chosen} {{ req.hdr(host),field(1,:) -m str -i {LOOPBACK_NAMES} }}"
-        yield from _locations(scheme, host, str(published), path, query, code, local)
-    yield from _locations(scheme, host, port, path, query, code, chosen)
-
-
-def _locations(scheme: str, host: str, port: str, path: str, query: str, code: str, when: str) -> Iterable[str]:
-    base = f"{scheme}://{_fill(host)}:{port}{_fill(path)}"
-    if query == "#{query}":
-        yield f"http-request redirect location {_quote(f'{base}?%[query]')} code {code} if {when} {{ query -m len gt 0 }}"
-        query = ""
-    location = f"{base}?{_fill(query)}" if query else base
-    yield f"http-request redirect location {_quote(location)} code {code} if {when}"
 
 
 def _fill(text: str) -> str:

@@ -19,13 +19,15 @@ import math
 import os
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import ServiceException
 
 if TYPE_CHECKING:
     from moto.autoscaling.models import FakeAutoScalingGroup
+
+    from localcloud.autoscaling import Member, Pass
 
 log = logging.getLogger("localcloud")
 
@@ -105,7 +107,7 @@ class Refresh:
 
 
 def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).replace(tzinfo=None)
+    return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
 
 
 def stall_seconds() -> float:

@@ -31,11 +31,11 @@ from typing import Any
 
 from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
 from moto.autoscaling.models import (
+    ASG_NAME_TAG,
     AutoScalingBackend,
     FakeAutoScalingGroup,
     FakeScalingPolicy,
     LifecycleHook,
-    autoscaling_backends,
 )
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.responses import ActionResult, EmptyResult
@@ -66,8 +66,6 @@ FURTHER_FIELDS = {
     "TerminationPolicies": "termination_policies",
 }
 
-_applied = False
-
 
 class AlreadyExistsError(AutoscalingClientError):  # noqa: D101
     code = "AlreadyExists"
@@ -94,12 +92,9 @@ class IrreversibleInstanceRefreshError(AutoscalingClientError):  # noqa: D101
     code = "IrreversibleInstanceRefresh"
 
 
+@functools.cache
 def apply() -> None:
     """Apply the work-rounds to the moto of this process."""
-    global _applied
-    if _applied:
-        return
-    _applied = True
     FakeAutoScalingGroup.set_desired_capacity = _only_note_capacity
     FakeAutoScalingGroup.update = _update_group
     FakeAutoScalingGroup.tags = property(lambda self: self._tags, _sort_tags(FakeAutoScalingGroup.tags.fset))
@@ -393,7 +388,7 @@ def _attach_instances(self: Any) -> Any:
         member = engine.Member(instance, group, look.now)
         # AWS runs launch hooks for attached instances too.
         member.activity = look.record(f"Attaching an existing EC2 instance: {member.id}", _request_cause(look))
-        instance.add_tags({engine.ASG_NAME_TAG: group.name})
+        instance.add_tags({ASG_NAME_TAG: group.name})
         engine.members(group).append(member)
     group.desired_capacity = int(group.desired_capacity) + len(instances)
     return EmptyResult()
@@ -423,7 +418,7 @@ def _detach_instances(self: Any) -> Any:
     activities = []
     for member in found:
         activities.append(look.begin_detach(member, _request_cause(look)))
-        self.autoscaling_backend.ec2_backend.delete_tags([member.id], {engine.ASG_NAME_TAG: group.name})
+        self.autoscaling_backend.ec2_backend.delete_tags([member.id], {ASG_NAME_TAG: group.name})
     return _result(*activities)
 
 

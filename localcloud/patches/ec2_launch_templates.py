@@ -33,15 +33,10 @@ from moto.ec2.utils import convert_tag_spec, parse_user_data
 # What DescribeLaunchTemplates and DescribeLaunchTemplateVersions answer in one page.
 PAGE = 200
 
-_applied = False
 
-
+@functools.cache
 def apply() -> None:
     """Apply the work-rounds to the moto of this process."""
-    global _applied
-    if _applied:
-        return
-    _applied = True
     LaunchTemplate.get_version = _get_version
     LaunchTemplate.default_version = lambda self: _get_version(self, self.default_version_number)
     LaunchTemplate.create_version = _create_version

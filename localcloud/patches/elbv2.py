@@ -18,7 +18,7 @@ These work-rounds follow
 - https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_ModifyListener.html (the default
   certificate is replaced, further ones stay)
 
-Who moves traffic is not decided here: with ``set_data_plane(True)`` (the part ``balancer``) health and the end of
+Who moves traffic is not decided here: with ``backing.data_plane`` (the part ``balancer`` sets it) health and the end of
 draining come from there; without one a target in use is healthy at once and drained at once.
 """
 
@@ -62,8 +62,19 @@ LOAD_BALANCER_DEFAULTS = {
     "zonal_shift.config.enabled": "false",
 }
 
-_applied = False
-_data_plane = False
+
+@dataclass
+class Backing:
+    """What stands behind the API's records.
+
+    Attributes:
+        data_plane: Whether something serves the balancers, and reports health and the end of draining.
+    """
+
+    data_plane: bool = False
+
+
+backing = Backing()
 
 
 @dataclass(frozen=True)
@@ -103,18 +114,9 @@ class Draining:
     deadline: float
 
 
-def set_data_plane(present: bool) -> None:
-    """Say whether something serves the balancers and reports health and the end of draining."""
-    global _data_plane
-    _data_plane = present
-
-
+@functools.cache
 def apply() -> None:
     """Apply the work-rounds to the moto of this process."""
-    global _applied
-    if _applied:
-        return
-    _applied = True
     FakeTargetGroup.__init__ = _target_group_init(FakeTargetGroup.__init__)
     FakeTargetGroup.load_balancer_arns = property(_load_balancer_arns, lambda self, value: None)
     FakeTargetGroup.register = _register
@@ -175,7 +177,7 @@ def drain(group: FakeTargetGroup, target_id: str, port: int | None = None) -> bo
     for key in keys:
         target = group.targets.pop(key)
         measured(group).pop(key, None)
-        if _data_plane and group.load_balancer_arns:
+        if backing.data_plane and group.load_balancer_arns:
             delay = float(group.attributes["deregistration_delay.timeout_seconds"])
             drainings(group)[key] = Draining(target, time.time() + delay)
     return bool(keys)
@@ -239,7 +241,7 @@ def _register(self: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
         if instance is None or instance.vpc_id != self.vpc_id:
             raise ELBClientError(
                 "InvalidTarget",
-                f"The following targets are not in a running state or not in the VPC of the target group: '{target['Id']}'",
+                f"The following targets are not in the VPC of the target group: '{target['Id']}'",
             )
         if instance.state not in {"running", "pending"}:
             raise ELBClientError(
@@ -292,7 +294,7 @@ def _health(group: FakeTargetGroup, target: dict[str, Any]) -> Health:
         zones = {subnet.availability_zone for balancer in balancers for subnet in balancer.subnets}
         if instance.availability_zone not in zones:
             return OTHER_ZONE
-    if not _data_plane:
+    if not backing.data_plane:
         return HEALTHY
     return measured(group).get(key_of(target), REGISTERING)
 
@@ -347,7 +349,7 @@ def _load_balancer_init(stock: Any) -> Any:
 def _activate(stock: Any) -> Any:
     @functools.wraps(stock)
     def activate(self: FakeLoadBalancer) -> None:
-        if not _data_plane or self.type != "application":
+        if not backing.data_plane or self.type != "application":
             stock(self)
 
     return activate

@@ -28,7 +28,7 @@ TEXT = "served by i-"
 INTERVAL, DELAY = 5, 20
 HEAL_SECONDS = 120
 
-SERVER = '''\
+SERVER = """\
 import http.server, os, time, urllib.parse, urllib.request
 
 def metadata(path):
@@ -81,7 +81,7 @@ try:
 except urllib.error.HTTPError as error:
     print(error, error.read())
 server.serve_forever()
-'''
+"""
 
 
 def user_data(note: str) -> str:
@@ -95,7 +95,7 @@ def user_data(note: str) -> str:
 
 def certificate(*names: str) -> tuple[bytes, bytes, bytes]:
     """A certificate, its key, and the chain (the authority that signed it)."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
 
     def build(subject: str, issuer: str, key: Any, signer: Any, extension: Any) -> x509.Certificate:
         return (
@@ -193,9 +193,7 @@ class Stack:
         settled = len(ids) == len(members) == count and set(health) == set(ids) and set(health.values()) == {"healthy"}
         return ids if settled else []
 
-    def await_serving(
-        self, count: int = 2, seconds: float = HEAL_SECONDS, without: Collection[str] = ()
-    ) -> list[str]:
+    def await_serving(self, count: int = 2, seconds: float = HEAL_SECONDS, without: Collection[str] = ()) -> list[str]:
         """Wait until this many members serve, none of them one of those that are to go."""
 
         def look() -> list[str]:
@@ -376,7 +374,10 @@ def test_rules_and_their_changes_apply_without_a_lost_request(site: Stack) -> No
             "FixedResponseConfig": {"StatusCode": code, "MessageBody": body, "ContentType": "text/plain"},
         }
 
-    moved = {"Type": "redirect", "RedirectConfig": {"Host": "example.com", "Path": "/new/#{path}", "StatusCode": "HTTP_302"}}
+    moved = {
+        "Type": "redirect",
+        "RedirectConfig": {"Host": "example.com", "Path": "/new/#{path}", "StatusCode": "HTTP_302"},
+    }
     header = {"HttpHeaderName": "X-Test", "Values": ["ye?"]}
     with site.load(rate=60) as load:
         rules = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import time
 import types
 from collections.abc import Iterator
@@ -22,15 +23,18 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 GROUP = "web"
 
 
+@functools.cache
+def client(service: str) -> Any:
+    """A client of the moto in this process; making one takes longer than most tests."""
+    return boto3.client(service, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing")
+
+
 class World:
     """An account with a VPC of two zones, a launch template and its clients."""
 
     def __init__(self, now: types.SimpleNamespace) -> None:
         self.clock = now
-        self.ec2 = boto3.client("ec2", region_name=REGION)
-        self.asg = boto3.client("autoscaling", region_name=REGION)
-        self.elb = boto3.client("elbv2", region_name=REGION)
-        self.iam = boto3.client("iam", region_name=REGION)
+        self.ec2, self.asg, self.elb, self.iam = (client(name) for name in ("ec2", "autoscaling", "elbv2", "iam"))
         self.vpc = self.ec2.create_vpc(CidrBlock="10.102.0.0/16")["Vpc"]["VpcId"]
         self.subnets = [
             self.ec2.create_subnet(
@@ -38,7 +42,9 @@ class World:
             )["Subnet"]["SubnetId"]
             for index, zone in enumerate("ab", start=1)
         ]
-        self.image = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        self.image = self.ec2.register_image(Name="debian", RootDeviceName="/dev/sda1", Architecture="x86_64")[
+            "ImageId"
+        ]
         self.template = self.ec2.create_launch_template(
             LaunchTemplateName="web", LaunchTemplateData=self.template_data("one")
         )["LaunchTemplate"]["LaunchTemplateId"]
@@ -125,15 +131,15 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A fresh account in which hooks wait and balancers are measured by the test."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    # moto's hundreds of images take a second for each test.
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     now = types.SimpleNamespace(value=time.time())
     frozen = types.SimpleNamespace(time=lambda: now.value)
     for module in (engine, elbv2, autoscaling_patch):
         monkeypatch.setattr(module, "time", frozen)
-    monkeypatch.setattr(engine, "_machines", True)
-    monkeypatch.setattr(elbv2, "_data_plane", True)
+    monkeypatch.setattr(engine.backing, "machines", True)
+    monkeypatch.setattr(elbv2.backing, "data_plane", True)
     for patch in (ec2_launch_templates, elbv2, autoscaling_patch):
         patch.apply()
     with mock_aws():

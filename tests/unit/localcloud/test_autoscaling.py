@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from unit.localcloud.scaling_world import GROUP, World, world  # noqa: F401
+from unit.localcloud.scaling_world import GROUP, World
 
 from localcloud import autoscaling as engine
 from localcloud.patches import elbv2
@@ -328,7 +328,7 @@ def test_a_group_is_deleted_with_force_only_while_it_has_members(world: World) -
 
 def test_scheduled_actions_run_once_or_by_cron(world: World) -> None:
     world.create_group(1)
-    at = datetime.datetime.fromtimestamp(world.clock.value + 60, tz=datetime.timezone.utc)
+    at = datetime.datetime.fromtimestamp(world.clock.value + 60, tz=datetime.UTC)
     world.asg.put_scheduled_update_group_action(
         AutoScalingGroupName=GROUP, ScheduledActionName="once", StartTime=at, DesiredCapacity=3
     )
@@ -387,7 +387,7 @@ def test_metrics_and_tags(world: World) -> None:
 
 
 def test_without_machines_hooks_do_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_machines", False)
+    monkeypatch.setattr(engine.backing, "machines", False)
     world.create_group(0)
     hook(world, "LAUNCHING")
     world.asg.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=2)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
-from unit.localcloud.scaling_world import GROUP, World, world  # noqa: F401
+from unit.localcloud.scaling_world import GROUP, World
 
 from localcloud.patches import elbv2
 
@@ -177,8 +178,6 @@ def test_a_stalled_refresh_rolls_back_by_itself(world: World) -> None:
 
 
 def test_an_alarm_fails_the_refresh(world: World) -> None:
-    import boto3
-
     cloudwatch = boto3.client("cloudwatch", region_name="us-east-1")
     cloudwatch.put_metric_alarm(
         AlarmName="errors", MetricName="m", Namespace="n", Statistic="Sum", Period=60, EvaluationPeriods=1,
