@@ -1,0 +1,81 @@
+"""Where an image's contents come from when the demo bakes it.
+
+An operator without a way to wordpress.org keeps the archive in a bucket and names it by the role's variables; the
+demo does the same, in a bucket of the local cloud. Where upstream answers, the archive in the bucket is upstream's.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from demo.phases import REPOSITORY, read
+
+BUCKET = "stackyard-artefacts"
+
+
+def wordpress(s3: Any, region: str, suite: str = "trixie") -> dict[str, str]:
+    """Put WordPress' archive into the bucket.
+
+    Args:
+        s3: boto3 client of S3.
+        region: The bucket's region.
+        suite: Debian suite whose version of WordPress is taken.
+
+    Returns:
+        The role variables that name the archive.
+    """
+    archive = json.loads(read("tools/wordpress_repack", suite))
+    if archive["source"] != "upstream":
+        print(
+            f"   wordpress.org cannot be reached: taking Debian's repack of WordPress {archive['version']}", flush=True
+        )
+    url = upload(s3, region, Path(archive["path"]))
+    return {
+        "wordpress_version": archive["version"],
+        "wordpress_archive_url": url,
+        "wordpress_archive_checksum": f"sha256:{archive['sha256']}",
+    }
+
+
+APPLICATIONS = {"wordpress": wordpress}
+
+
+def database_authority(endpoint: str) -> dict[str, str]:
+    """The checksum of the authority that signs the local cloud's databases; inventory/local has its address.
+
+    Args:
+        endpoint: The local cloud's API.
+    """
+    reply = requests.get(f"{endpoint}/global/global-bundle.pem", timeout=30)
+    reply.raise_for_status()
+    return {"wordpress_database_ca_checksum": f"sha256:{hashlib.sha256(reply.content).hexdigest()}"}
+
+
+def upload(s3: Any, region: str, path: Path) -> str:
+    """Put a file into the bucket, readable by everybody as upstream's is.
+
+    Returns:
+        Its URL as a machine sees it.
+    """
+    if BUCKET not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket=BUCKET)
+        statement = {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "s3:GetObject",
+            "Resource": f"arn:aws:s3:::{BUCKET}/*",
+        }
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    s3.upload_file(str(path), BUCKET, path.name)
+    return f"http://s3.{region}.amazonaws.com/{BUCKET}/{path.name}"
+
+
+def write_variables(path: Path, variables: dict[str, str]) -> Path:
+    """Write role variables for `packer build -var variable_files=…`; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("---\n" + yaml.safe_dump(variables))
+    return path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
