@@ -1,0 +1,124 @@
+"""What holds for every machine image, before and after it is configured.
+
+Packer runs this file inside the build over SSH (``pytest --hosts=ssh://… --sudo``), molecule on its machine. The
+application is named by STACKYARD_APPLICATION.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+APPLICATION = os.environ.get("STACKYARD_APPLICATION", "wordpress")
+testinfra_hosts = [f"podman://{APPLICATION}"]
+wordpress = pytest.mark.skipif(APPLICATION != "wordpress", reason="an image of another application")
+
+
+@pytest.fixture
+def image(host):
+    """The machine, if it is one that an image is taken from."""
+    if host.backend.get_connection_type() == "podman":
+        pytest.skip("a configured machine")
+    return host
+
+
+def test_time_is_kept_by_amazon_s_clock(host):
+    assert "169.254.169.123" in host.file("/etc/systemd/timesyncd.conf.d/stackyard.conf").content_string
+    assert host.service("systemd-timesyncd").is_enabled
+
+
+def test_nothing_upgrades_itself(host):
+    settings = host.check_output("apt-config dump APT::Periodic")
+    assert 'APT::Periodic::Unattended-Upgrade "0";' in settings
+
+
+def test_journal_has_a_limit(host):
+    assert "SystemMaxUse=" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
+
+
+def test_log_rotation_is_valid(host):
+    done = host.run("logrotate --debug /etc/logrotate.conf")
+    assert done.rc == 0, done.stderr
+    assert "error:" not in done.stderr
+
+
+def test_hardening_is_set_at_boot(host):
+    parameters = host.file("/etc/sysctl.d/80-stackyard.conf").content_string
+    assert "kernel.kptr_restrict = 2" in parameters
+    assert "net.ipv4.conf.all.accept_redirects = 0" in parameters
+
+
+@wordpress
+def test_configurations_are_valid(host):
+    assert host.run("nginx -t").rc == 0
+    version = host.check_output("php -r 'echo PHP_MAJOR_VERSION.\".\".PHP_MINOR_VERSION;'")
+    checked = host.run(f"/usr/sbin/php-fpm{version} -t")
+    assert checked.rc == 0, checked.stderr
+
+
+@wordpress
+def test_debian_s_default_site_is_gone(host):
+    assert not host.file("/etc/nginx/sites-enabled/default").exists
+
+
+@wordpress
+def test_php_does_not_look_for_changed_code(host):
+    version = host.check_output("php -r 'echo PHP_MAJOR_VERSION.\".\".PHP_MINOR_VERSION;'")
+    settings = host.file(f"/etc/php/{version}/fpm/conf.d/90-stackyard.ini").content_string
+    assert "opcache.validate_timestamps = Off" in settings
+
+
+@wordpress
+def test_code_belongs_to_root_and_is_complete(host):
+    root = host.file("/srv/wordpress/current").linked_to
+    assert root.startswith("/srv/wordpress/releases/")
+    strangers = host.check_output(f"find {root} -not -user root -print -quit")
+    assert strangers == ""
+    writable = host.check_output(f"find {root} -not -type l -perm /022 -print -quit")
+    assert writable == ""
+    assert host.run(f"php -l {root}/wp-settings.php").rc == 0
+
+
+@wordpress
+def test_release_is_of_the_version_that_its_name_says(host):
+    root = host.file("/srv/wordpress/current").linked_to
+    version = root.rsplit("/", 1)[1].split("-")[0]
+    assert f"$wp_version = '{version}';" in host.file(f"{root}/wp-includes/version.php").content_string
+
+
+@wordpress
+def test_own_scripts_are_valid(host):
+    scripts = host.check_output("find /usr/local/lib/wordpress -name '*.php'").split()
+    scripts += ["/srv/wordpress/current/wp-config.php", "/srv/wordpress/current/wp-content/db.php"]
+    assert len(scripts) >= 7
+    for script in scripts:
+        checked = host.run(f"php -l {script}")
+        assert checked.rc == 0, checked.stdout + checked.stderr
+
+
+@wordpress
+def test_database_authorities_are_certificates(host):
+    assert host.run("openssl storeutl -noout -certs /etc/wordpress/database-ca.pem").rc == 0
+
+
+@wordpress
+def test_uploads_are_a_link_out_of_the_code(host):
+    assert host.file("/srv/wordpress/current/wp-content/uploads").is_symlink
+
+
+@wordpress
+def test_port_mapper_is_closed(host):
+    assert host.check_output("systemctl is-enabled rpcbind.socket || true") == "masked"
+
+
+@wordpress
+def test_image_knows_no_site(image):
+    for path in ("/etc/wordpress/config.json", "/etc/wordpress/setup.json", "/etc/nginx/sites-enabled/wordpress.conf"):
+        assert not image.file(path).exists
+
+
+@wordpress
+def test_uploads_cannot_be_written_below_the_mount(image):
+    written = image.run("setpriv --reuid=33 --regid=33 --clear-groups touch /srv/wordpress/uploads/lost")
+    assert written.rc != 0
