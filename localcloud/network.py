@@ -62,6 +62,8 @@ class Networks:
         self._networks: dict[str, Network] = {}
         # Called with each network once it is up: the server listens there, the firewall adds its rules.
         self.on_create: list[Callable[[Network], None]] = []
+        # Called with each network before it is taken down.
+        self.on_remove: list[Callable[[Network], None]] = []
 
     def existing(self) -> list[Network]:
         """The networks that are up."""
@@ -98,13 +100,20 @@ class Networks:
             if vpc_id in known:
                 self.get(vpc_id)
             else:
-                remove_network(self._cloud, name)
+                remove_podman_network(self._cloud.podman, name)
 
-    def remove(self, vpc_id: str) -> None:
-        """Remove the network of a VPC that is gone."""
+    def remove_unused(self) -> None:
+        """Take down the networks of VPCs that were deleted, once their last container has left."""
+        with self._cloud.lock:
+            known = set(self._cloud.backend("ec2").vpcs)
         with self._lock:
-            network = self._networks.pop(vpc_id)
-        remove_network(self._cloud, network.name)
+            for vpc_id, network in list(self._networks.items()):
+                if vpc_id not in known and not _ports(network):
+                    for callback in self.on_remove:
+                        callback(network)
+                    del self._networks[vpc_id]
+                    remove_podman_network(self._cloud.podman, network.name)
+                    self._cloud.log.info("network %s (%s) of %s is gone", network.bridge, network.cidr, vpc_id)
 
     def _create(self, vpc_id: str, cidr: ipaddress.IPv4Network) -> Network:
         podman, name = self._cloud.podman, self._cloud.settings.network_name(vpc_id)
@@ -130,7 +139,7 @@ def _raise_bridge(network: Network) -> None:
 
     netavark takes down a bridge without ports when the last container leaves; DNS, API and metadata listen on it.
     """
-    anchor = f"{network.bridge[:12]}-lc"
+    anchor = _anchor(network.bridge)
     links = {entry["ifname"] for entry in json.loads(ip("-json", "link", "show"))}
     if network.bridge not in links:
         ip("link", "add", network.bridge, "type", "bridge")
@@ -142,16 +151,22 @@ def _raise_bridge(network: Network) -> None:
         ip("address", "replace", f"{address}/{network.cidr.prefixlen}", "dev", network.bridge)
 
 
-def remove_network(cloud: Cloud, name: str) -> None:
-    """Remove a podman network with its bridge and the containers on it."""
-    remove_podman_network(cloud.podman, name)
+def _anchor(bridge: str) -> str:
+    """Name of the port that keeps a bridge up."""
+    return f"{bridge[:12]}-lc"
+
+
+def _ports(network: Network) -> set[str]:
+    """The bridge's ports of containers."""
+    folder = Path(f"/sys/class/net/{network.bridge}/brif")
+    return {port.name for port in folder.glob("*")} - {_anchor(network.bridge)}
 
 
 def remove_podman_network(podman: Callable[..., str], name: str) -> None:
     """Remove a podman network with its bridge and the containers on it."""
     bridge = json.loads(podman("network", "inspect", name))[0]["network_interface"]
     podman("network", "rm", "--force", name)
-    for interface in (f"{bridge[:12]}-lc", bridge):
+    for interface in (_anchor(bridge), bridge):
         if Path(f"/sys/class/net/{interface}").exists():
             ip("link", "delete", interface)
 

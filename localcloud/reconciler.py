@@ -86,6 +86,7 @@ class Reconciler:
                 self._cloud.log.exception("%s: reconciling failed", part.name)
             if (seconds := time.monotonic() - started) > 1:
                 self._cloud.log.info("%s: took %.1f s", part.name, seconds)
+        self._cloud.networks.remove_unused()
         self._cloud.dns.apply(self._cloud.networks.existing())
         self._watch.follow({entry.pid for entry in self._cloud.podman.containers() if entry.pid})
 

@@ -92,24 +92,34 @@ class Listeners:
         self._settings = settings
         self._application = application
         self._metadata = metadata
-        self._servers: list[BaseWSGIServer] = []
+        self._servers: dict[tuple[str, int], BaseWSGIServer] = {}
 
     def open(self, address: str, port: int, application: Any) -> None:
         """Answer on one more address."""
         server = make_server(address, port, application, threaded=True, request_handler=_Handler)
         server.daemon_threads = True  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, name=f"http-{address}:{port}", daemon=True).start()
-        self._servers.append(server)
+        self._servers[(address, port)] = server
 
     def open_network(self, network: Network) -> None:
         """Answer the API and metadata on a network."""
         self.open(network.resolver, self._settings.port, self._application)
         self.open(network.resolver, METADATA_PORT, self._metadata)
 
+    def close_network(self, network: Network) -> None:
+        """Stop answering on a network."""
+        for port in (self._settings.port, METADATA_PORT):
+            self._close((network.resolver, port))
+
     def close(self) -> None:
         """Stop answering."""
-        for server in self._servers:
-            server.shutdown()
+        for key in list(self._servers):
+            self._close(key)
+
+    def _close(self, key: tuple[str, int]) -> None:
+        server = self._servers.pop(key)
+        server.shutdown()
+        server.server_close()
 
 
 def serve(settings: Settings) -> None:
@@ -129,6 +139,7 @@ def serve(settings: Settings) -> None:
     logged = RequestLog(plane, str(settings.state / "requests.jsonl"), after=plane.after)
     listeners = Listeners(settings, logged, Metadata(cloud))
     cloud.networks.on_create.append(listeners.open_network)
+    cloud.networks.on_remove.append(listeners.close_network)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

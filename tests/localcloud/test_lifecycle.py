@@ -12,6 +12,8 @@ import pytest
 from support.local_cloud import new_cloud
 from support.waiting import until
 
+from localcloud.network import clashing_route
+
 
 def _server_ticks(cloud) -> int:
     """Processor time of the server and the processes it started, in clock ticks."""
@@ -68,6 +70,20 @@ def test_the_request_log_tells_reads_from_writes(cloud):
     assert ("CreateKeyPair", True) in {(line["action"], line["write"]) for line in lines}
 
 
+def test_a_deleted_vpc_takes_its_network_along(cloud, launch):
+    ec2, cidr = cloud.client("ec2"), next(cloud.ranges)
+    vpc_id = ec2.create_vpc(CidrBlock=str(cidr))["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock=str(next(cidr.subnets(new_prefix=24))))["Subnet"]["SubnetId"]
+    machine = launch(SubnetId=subnet, SecurityGroupIds=[])
+    name = cloud.settings.network_name(vpc_id)
+    networks = lambda: cloud.podman("network", "ls", "--format={{.Name}}").split()  # noqa: E731
+    until("the network", lambda: name in networks())
+    ec2.terminate_instances(InstanceIds=[machine.id])
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc_id)
+    until("the end of the network", lambda: name not in networks(), 60)
+
+
 def test_up_twice_is_harmless(cloud):
     assert "already answers" in cloud.command("up").stdout
 
@@ -109,14 +125,11 @@ def test_down_leaves_nothing(other):
     until("the machine", lambda: other.podman.container(instance))
     image = ec2.create_image(InstanceId=instance, Name="left", NoReboot=True)["ImageId"]
     ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
-    vpc_id = ec2.describe_subnets()["Subnets"][0]["VpcId"]
-    bridge = json.loads(other.podman("network", "inspect", other.settings.network_name(vpc_id)))[0]["network_interface"]
-    ports = os.listdir(f"/sys/class/net/{bridge}/brif")
-    assert ports
+    assert clashing_route(other.settings.default_vpc_cidr)
     assert _traces(other)
     assert other.command("down").stdout.endswith("is gone\n")
     assert _traces(other) == []
-    assert not {bridge, *ports} & set(os.listdir("/sys/class/net"))
+    assert clashing_route(other.settings.default_vpc_cidr) is None
     assert "there is no local cloud" in other.command("down").stdout
 
 
