@@ -24,7 +24,7 @@ build {
   }
 
   post-processor "manifest" {
-    output     = "${path.root}/manifests/${var.application}.json"
+    output     = var.manifest != "" ? abspath(var.manifest) : "${local.repository}/packer/manifests/${var.application}.json"
     strip_path = true
 
     custom_data = {

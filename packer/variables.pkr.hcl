@@ -163,3 +163,9 @@ variable "tags" {
   default     = {}
   description = "Further tags for the image, its snapshot and everything that the build makes."
 }
+
+variable "manifest" {
+  type        = string
+  default     = ""
+  description = "File that Packer writes the image's id to, in a folder that exists. Empty: packer/manifests/<application>.json."
+}
