@@ -161,7 +161,9 @@ from ansible_collections.stackyard.aws.plugins.module_utils.aws import (
 )
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan, wait_until
 
-KIND, LISTENER_KIND, RECORD_KIND = "load balancer", "listener", "alias record"
+KIND = "load balancer"
+LISTENER_KIND = "listener"
+RECORD_KIND = "alias record"
 
 ARGUMENT_SPEC = {
     "name": {"required": True},

@@ -88,7 +88,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import Api, found_or_none, run, tag_changes
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan
 
-ROLE, PROFILE = "role", "instance profile"
+ROLE = "role"
+PROFILE = "instance profile"
 MISSING = ["NoSuchEntity"]
 
 TRUST = {
@@ -117,8 +118,7 @@ class InstanceProfile:
         self.params = module.params
         self.name = module.params["name"]
         self.plan = Plan(module.check_mode)
-        # What was just made is not known everywhere at once.
-        self.iam = Api(module, "iam", retry_codes=["ConcurrentModification"])
+        self.iam = Api(module, "iam", retry_codes=["ConcurrentModification", "ConcurrentModificationException"])
         self.role = None
         self.profile = None
 
