@@ -25,7 +25,9 @@ author:
 EXAMPLES = r"""
 - name: Say which image was built last
   ansible.builtin.debug:
-    msg: "{{ lookup('ansible.builtin.file', 'packer/manifests/wordpress.json') | from_json | stackyard.aws.manifest_image('us-east-1') }}"
+    msg: "{{ lookup('ansible.builtin.file', manifest) | from_json | stackyard.aws.manifest_image('us-east-1') }}"
+  vars:
+    manifest: packer/manifests/wordpress.json
 """
 
 RETURN = r"""
@@ -45,7 +47,9 @@ def manifest_image(manifest: Mapping[str, Any], region: str) -> str:
     builds = manifest.get("builds") or []
     if not builds:
         raise AnsibleFilterError("Packer's manifest tells of no build.")
-    last = next((build for build in builds if build.get("packer_run_uuid") == manifest.get("last_run_uuid")), builds[-1])
+    last = next(
+        (build for build in builds if build.get("packer_run_uuid") == manifest.get("last_run_uuid")), builds[-1]
+    )
     images = dict(part.split(":", 1) for part in str(last.get("artifact_id", "")).split(",") if ":" in part)
     if region not in images:
         raise AnsibleFilterError(

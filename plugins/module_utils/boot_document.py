@@ -72,7 +72,8 @@ def read(path: str = DEFAULT_PATH) -> BootDocument:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BootDocumentError(
-            f"There is no boot document at {path}: it is written at launch from the user data of a fleet's launch template."
+            f"There is no boot document at {path}: it is written at launch from the user data of a fleet's launch "
+            "template."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BootDocumentError(f"The boot document {path} cannot be read: {error}.") from None
@@ -90,34 +91,41 @@ def parse(content: Any, path: str = DEFAULT_PATH) -> BootDocument:
         BootDocumentError: A part is missing, unknown, or of the wrong type.
     """
 
-    def refuse(reason: str) -> BootDocumentError:
-        return BootDocumentError(f"The boot document {path} {reason}.")
-
     if not isinstance(content, dict):
-        raise refuse("must hold a JSON object")
+        raise _refuse(path, "must hold a JSON object")
     accepted = (*_REQUIRED, *_OPTIONAL, "secrets", "variables")
     unknown = sorted(set(content) - set(accepted))
     if unknown:
-        raise refuse(f"has the unknown entries {', '.join(unknown)}; accepted are {', '.join(accepted)}")
+        raise _refuse(path, f"has the unknown entries {', '.join(unknown)}; accepted are {', '.join(accepted)}")
     for name in _REQUIRED:
         if not isinstance(content.get(name), str) or not content[name]:
-            raise refuse(f"needs '{name}', a string that is not empty")
+            raise _refuse(path, f"needs '{name}', a string that is not empty")
     for name in _OPTIONAL:
         if not isinstance(content.get(name, ""), str):
-            raise refuse(f"has '{name}' that is not a string")
+            raise _refuse(path, f"has '{name}' that is not a string")
     if not _APPLICATION.match(content["application"]):
-        raise refuse(f"has the application '{content['application']}', which is no role's name")
+        raise _refuse(path, f"has the application '{content['application']}', which is no role's name")
+    secrets, variables = _role_variables(content, path)
+    return BootDocument(
+        **{name: content.get(name, "") for name in (*_REQUIRED, *_OPTIONAL)}, secrets=secrets, variables=variables
+    )
 
+
+def _refuse(path: str, reason: str) -> BootDocumentError:
+    return BootDocumentError(f"The boot document {path} {reason}.")
+
+
+def _role_variables(content: dict[str, Any], path: str) -> tuple[dict[str, SecretReference], dict[str, Any]]:
     secrets, variables = content.get("secrets", {}), content.get("variables", {})
     for part, mapping in (("secrets", secrets), ("variables", variables)):
         if not isinstance(mapping, dict):
-            raise refuse(f"has '{part}' that is not a mapping of role variables")
+            raise _refuse(path, f"has '{part}' that is not a mapping of role variables")
         wrong = sorted(name for name in mapping if not _VARIABLE.match(name))
         if wrong:
-            raise refuse(f"has under '{part}' what is no role variable's name: {', '.join(wrong)}")
+            raise _refuse(path, f"has under '{part}' what is no role variable's name: {', '.join(wrong)}")
     twice = sorted(set(secrets) & set(variables))
     if twice:
-        raise refuse(f"gives {', '.join(twice)} both as a secret and as a variable")
+        raise _refuse(path, f"gives {', '.join(twice)} both as a secret and as a variable")
     for name, reference in secrets.items():
         if (
             not isinstance(reference, dict)
@@ -126,10 +134,7 @@ def parse(content: Any, path: str = DEFAULT_PATH) -> BootDocument:
             or not reference["secret"]
             or not isinstance(reference.get("key", ""), str)
         ):
-            raise refuse(f"must give for the secret variable '{name}' a mapping with 'secret' and, if wanted, 'key'")
-
-    return BootDocument(
-        **{name: content.get(name, "") for name in (*_REQUIRED, *_OPTIONAL)},
-        secrets={name: SecretReference(**reference) for name, reference in secrets.items()},
-        variables=variables,
-    )
+            raise _refuse(
+                path, f"must give for the secret variable '{name}' a mapping with 'secret' and, if wanted, 'key'"
+            )
+    return {name: SecretReference(**reference) for name, reference in secrets.items()}, variables

@@ -11,7 +11,8 @@ short_description: Read a machine's boot document and the secrets that it names
 description:
   - Runs on a machine that a fleet launched. Reads the boot document, a JSON file that holds the role variables of
     this machine and, for those that are secret, the names of secrets in AWS Secrets Manager.
-  - Fetches each secret once, with the credentials of the instance's own role, and returns every variable with its value.
+  - Fetches each secret once, with the credentials of the instance's own role, and returns every variable with its
+    value.
   - Changes nothing, in check mode or without.
   - B(The result holds secrets.) Always set C(no_log=true) on the task; a failure's message never holds one, so that it
     may be shown from a C(rescue) section.
@@ -27,7 +28,8 @@ options:
     type: int
     default: 60
 notes:
-  - Needs C(secretsmanager:GetSecretValue) on the named secrets, and C(kms:Decrypt) on their key where it is one of your own.
+  - Needs C(secretsmanager:GetSecretValue) on the named secrets, and C(kms:Decrypt) on their key where it is one of your
+    own.
   - Region comes from the document, credentials from the instance's role, and another endpoint, if any, from the
     environment variable E(AWS_ENDPOINT_URL), as the AWS SDKs have it.
 requirements:
@@ -130,7 +132,8 @@ class Secrets:
             return parsed if isinstance(parsed, dict) else text
         if not isinstance(parsed, dict):
             raise SecretError(
-                f"The secret '{reference.secret}' (for {variable}) is not a JSON object, so it has no key '{reference.key}'."
+                f"The secret '{reference.secret}' (for {variable}) is not a JSON object, so it has no key "
+                f"'{reference.key}'."
             )
         if reference.key not in parsed:
             raise SecretError(
@@ -181,8 +184,8 @@ class Secrets:
             return f"{subject} cannot be read, most likely because it is scheduled for deletion: {error}."
         if code in ("AccessDeniedException", "AccessDenied", "DecryptionFailure"):
             return (
-                f"{subject} may not be read by this machine's role: allow it secretsmanager:GetSecretValue on the secret "
-                f"and kms:Decrypt on its key ({code})."
+                f"{subject} may not be read by this machine's role: allow it secretsmanager:GetSecretValue on the "
+                f"secret and kms:Decrypt on its key ({code})."
             )
         return f"{subject} cannot be read: {error}."
 

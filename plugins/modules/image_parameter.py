@@ -12,7 +12,8 @@ description:
   - Refuses an image that does not exist, is not available, or was not baked for the application.
   - Tags the image with the environment, which is how the resources of a stack are found. An image published to several
     environments bears the last one's tag.
-  - Nobody's module does the three together; one after the other, a run cut off in between would lose the previous image.
+  - Nobody's module does the three together; one after the other, a run cut off in between would lose the previous
+    image.
 author: stackyard contributors
 options:
   application:
@@ -28,7 +29,8 @@ options:
     type: str
     required: true
   parameter:
-    description: Name of the parameter. The previous image is kept in the parameter of this name with C(-previous) after it.
+    description:
+      - Name of the parameter. The previous image is kept in the parameter of this name with C(-previous) after it.
     type: str
     required: true
 extends_documentation_fragment:
@@ -68,7 +70,6 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
 )
-
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import Api, found_or_none, run, tag_changes
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan
 
@@ -146,16 +147,16 @@ class Publication:
     def _tag_image(self, image, environment):
         current = boto3_tag_list_to_ansible_dict(image.get("Tags", []))
         wanted = {"stackyard:environment": environment}
-        to_set, _removed = tag_changes(self.plan, "image", image["ImageId"], current=current, wanted=wanted, purge=False)
+        to_set, _removed = tag_changes(
+            self.plan, "image", image["ImageId"], current=current, wanted=wanted, purge=False
+        )
         if to_set:
             snapshots = [
                 mapping["Ebs"]["SnapshotId"]
                 for mapping in image.get("BlockDeviceMappings", [])
                 if mapping.get("Ebs", {}).get("SnapshotId")
             ]
-            self.ec2.create_tags(
-                Resources=[image["ImageId"], *snapshots], Tags=ansible_dict_to_boto3_tag_list(to_set)
-            )
+            self.ec2.create_tags(Resources=[image["ImageId"], *snapshots], Tags=ansible_dict_to_boto3_tag_list(to_set))
 
 
 def main():

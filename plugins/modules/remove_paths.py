@@ -34,8 +34,8 @@ options:
     elements: str
     default: []
 notes:
-  - Paths are absolute and at least two folders deep, so that V(/) or V(/etc) cannot be removed by a slip. The wildcards are
-    those of Python's C(glob), where V(*) stands for names that begin with a dot only if the pattern says so.
+  - Paths are absolute and at least two folders deep, so that V(/) or V(/etc) cannot be removed by a slip. The wildcards
+    are those of Python's C(glob), where V(*) stands for names that begin with a dot only if the pattern says so.
 attributes:
   check_mode:
     description: Can run in check mode and returns what it would remove.
@@ -155,7 +155,8 @@ def remove(path: str) -> None:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            name: {"type": "list", "elements": "str", "default": []} for name in ("paths", "emptied", "files_of", "kept")
+            name: {"type": "list", "elements": "str", "default": []}
+            for name in ("paths", "emptied", "files_of", "kept")
         },
         supports_check_mode=True,
     )

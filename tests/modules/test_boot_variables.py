@@ -18,7 +18,11 @@ def boot(ansible, cloud, tmp_path: Path):
     def run(document: Any, *, credentials: bool = True, endpoint: str = cloud.endpoint, **options: Any) -> Any:
         path = tmp_path / "boot.json"
         path.write_text(document if isinstance(document, str) else json.dumps(document))
-        environment = {"AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent"}
+        environment = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "/nonexistent",
+        }
         if credentials:
             environment |= {"AWS_ACCESS_KEY_ID": cloud.access_key, "AWS_SECRET_ACCESS_KEY": cloud.secret_key}
         else:
@@ -104,15 +108,22 @@ def test_a_secret_on_its_way_out_is_told(boot, cloud) -> None:
 def test_missing_credentials_are_told(boot) -> None:
     result = boot(document(secrets={"a_password": {"secret": NAME}}), credentials=False, expect_failure=True)
     assert result.last["msg"] == (
-        f"There are no AWS credentials to read the secret '{NAME}' (for a_password) with: the instance needs an instance profile."
+        f"There are no AWS credentials to read the secret '{NAME}' (for a_password) with: "
+        "the instance needs an instance profile."
     )
 
 
 def test_an_unreachable_endpoint_is_told(boot) -> None:
-    result = boot(document(secrets={"a_password": {"secret": NAME}}), endpoint="http://127.0.0.1:9", expect_failure=True)
-    assert result.last["msg"].startswith(f"Secrets Manager in us-east-1 cannot be reached for '{NAME}' (for a_password)")
+    result = boot(
+        document(secrets={"a_password": {"secret": NAME}}), endpoint="http://127.0.0.1:9", expect_failure=True
+    )
+    assert result.last["msg"].startswith(
+        f"Secrets Manager in us-east-1 cannot be reached for '{NAME}' (for a_password)"
+    )
 
 
 def test_a_broken_document_is_told(boot) -> None:
     assert "is not JSON" in boot("{", expect_failure=True).last["msg"]
-    assert "needs 'region'" in boot({"application": "wordpress", "environment": "demo"}, expect_failure=True).last["msg"]
+    assert (
+        "needs 'region'" in boot({"application": "wordpress", "environment": "demo"}, expect_failure=True).last["msg"]
+    )

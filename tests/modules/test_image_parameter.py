@@ -1,4 +1,4 @@
-"""image_parameter: an image is published, the one before is kept, and what is no image of the application is refused."""
+"""image_parameter: an image is published, the one before is kept, what is no image of the application is refused."""
 
 import pytest
 
@@ -87,5 +87,7 @@ def test_refusals_write_nothing(publish, cloud, images, wrong: str) -> None:
     cloud.forget_requests()
     result = publish(image, expect_failure=True)
     assert image in result.last["msg"]
-    assert {"missing": "there is no such image", "foreign": "stackyard:application=wordpress"}[wrong] in result.last["msg"]
+    assert {"missing": "there is no such image", "foreign": "stackyard:application=wordpress"}[wrong] in result.last[
+        "msg"
+    ]
     assert cloud.writes() == []

@@ -1,6 +1,7 @@
 """The boot document is read strictly, and every refusal is a sentence that names the file and the fault."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,7 @@ GOOD = {
 
 @pytest.fixture
 def boot_document():
-    from ansible_collections.stackyard.aws.plugins.module_utils import boot_document
-
-    return boot_document
+    return import_module("ansible_collections.stackyard.aws.plugins.module_utils.boot_document")
 
 
 def test_a_full_document_is_read(boot_document, tmp_path: Path) -> None:
@@ -61,7 +60,9 @@ def test_a_machine_of_no_group_needs_three_entries_only(boot_document) -> None:
     ],
 )
 def test_refusals(boot_document, change: dict, words: str) -> None:
-    with pytest.raises(boot_document.BootDocumentError, match="^The boot document /etc/stackyard/boot.json ") as refusal:
+    with pytest.raises(
+        boot_document.BootDocumentError, match=r"^The boot document /etc/stackyard/boot\.json "
+    ) as refusal:
         boot_document.parse({**GOOD, **change})
     assert words in str(refusal.value)
 

@@ -1,5 +1,7 @@
 """The filter takes the image of Packer's last run from its manifest."""
 
+from importlib import import_module
+
 import pytest
 from ansible.errors import AnsibleFilterError
 
@@ -14,9 +16,7 @@ MANIFEST = {
 
 @pytest.fixture
 def manifest_image():
-    from ansible_collections.stackyard.aws.plugins.filter.manifest_image import manifest_image
-
-    return manifest_image
+    return import_module("ansible_collections.stackyard.aws.plugins.filter.manifest_image").manifest_image
 
 
 def test_the_last_run_counts(manifest_image) -> None:

@@ -1,6 +1,7 @@
 """Removal by wildcard touches what was named, and nothing beside it."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,20 @@ import pytest
 
 @pytest.fixture
 def remove_paths():
-    from ansible_collections.stackyard.aws.plugins.modules import remove_paths
-
-    return remove_paths
+    return import_module("ansible_collections.stackyard.aws.plugins.modules.remove_paths")
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("etc/ssh_host_rsa_key", "etc/ssh_host_rsa_key.pub", "etc/config", "log/a", "log/sub/b", "tmp/x/y", "tmp/kept/z"):
+    for name in (
+        "etc/ssh_host_rsa_key",
+        "etc/ssh_host_rsa_key.pub",
+        "etc/config",
+        "log/a",
+        "log/sub/b",
+        "tmp/x/y",
+        "tmp/kept/z",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
