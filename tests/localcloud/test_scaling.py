@@ -29,7 +29,7 @@ INTERVAL, DELAY = 5, 20
 HEAL_SECONDS = 120
 
 SERVER = """\
-import http.server, os, time, urllib.parse, urllib.request
+import base64, hashlib, http.server, os, select, signal, threading, time, urllib.parse, urllib.request
 
 def metadata(path):
     ask = urllib.request.Request("http://169.254.169.254/latest/api/token", method="PUT",
@@ -48,6 +48,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(101)
             self.send_header("Upgrade", "websocket")
             self.send_header("Connection", "Upgrade")
+            key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
             self.end_headers()
             while data := self.rfile.read1(100):
                 self.wfile.write(data.upper())
@@ -68,7 +70,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
+    daemon_threads = False
 
+def stop(*_):
+    # Like nginx: what has been accepted or waits to be is answered.
+    threading.Thread(target=server.shutdown).start()
+
+signal.signal(signal.SIGTERM, stop)
 server = Server(("", 80), Handler)
 # It listens: the group may send it requests. Credentials are not looked at without a policy to enforce.
 action = {"Action": "CompleteLifecycleAction", "Version": "2011-01-01", "AutoScalingGroupName": "scal",
@@ -81,6 +89,10 @@ try:
 except urllib.error.HTTPError as error:
     print(error, error.read())
 server.serve_forever()
+server.timeout = 0
+while select.select([server.socket], [], [], 0)[0]:
+    server.handle_request()
+server.server_close()
 """
 
 
@@ -97,8 +109,9 @@ def certificate(*names: str) -> tuple[bytes, bytes, bytes]:
     """A certificate, its key, and the chain (the authority that signed it)."""
     now = datetime.datetime.now(datetime.UTC)
 
-    def build(subject: str, issuer: str, key: Any, signer: Any, extension: Any) -> x509.Certificate:
-        return (
+    def build(subject: str, issuer: str, key: Any, signer: Any, *extensions: Any) -> x509.Certificate:
+        signer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
@@ -106,12 +119,19 @@ def certificate(*names: str) -> tuple[bytes, bytes, bytes]:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=30))
-            .add_extension(extension, critical=True)
-            .sign(signer, hashes.SHA256())
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(signer_id, critical=False)
         )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
+        return builder.sign(signer, hashes.SHA256())
 
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = build("authority", "authority", authority_key, authority_key, x509.BasicConstraints(True, None))
+    usage = x509.KeyUsage(
+        key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    authority = build("authority", "authority", authority_key, authority_key, x509.BasicConstraints(True, None), usage)
     alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
     leaf = build(names[0], "authority", key, authority_key, alternative)
     pem = serialization.Encoding.PEM
@@ -455,6 +475,11 @@ def test_https_with_several_certificates_and_a_redirect(site: Stack) -> None:
     finally:
         site.elb.modify_listener(ListenerArn=site.listener, DefaultActions=[site.forward])
         site.elb.delete_listener(ListenerArn=listener)
+        until("the site without TLS", lambda: TEXT in _get(site), 10)
+
+
+def _get(site: Stack) -> str:
+    return requests.get(site.http, timeout=5, allow_redirects=False).text
 
 
 def _tls(site: Stack, name: str, authority: bytes) -> str:
