@@ -11,6 +11,8 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from moto.acm.exceptions import AWSValidationException
 from moto.acm.models import AWS_ROOT_CA, AWSCertificateManagerBackend, CertBundle
+from moto.acm.responses import AWSCertificateManagerResponse
+from moto.core.responses import ActionResult
 from moto.route53.models import route53_backends
 
 from localcloud.patches._tools import wrap
@@ -25,6 +27,7 @@ def apply() -> None:
     wrap(CertBundle, "check", _check)
     wrap(CertBundle, "generate_cert", _generate)
     wrap(AWSCertificateManagerBackend, "import_certificate", _import)
+    wrap(AWSCertificateManagerResponse, "get_certificate", _get_certificate)
 
 
 def _bundle(original: Callable[..., Any], self: CertBundle, *arguments: Any, **named: Any) -> None:
@@ -49,6 +52,16 @@ def _import(original: Callable[..., Any], self: AWSCertificateManagerBackend, *a
     if replaced is not None:
         self._certificates[arn].tags = replaced.tags
     return arn
+
+
+def _get_certificate(original: Callable[..., Any], self: AWSCertificateManagerResponse) -> ActionResult:
+    """A certificate that was imported without a chain has none.
+
+    https://docs.aws.amazon.com/acm/latest/APIReference/API_GetCertificate.html
+    """
+    reply: ActionResult = original(self)
+    bundle = self.acm_backend.get_certificate(self._get_param("CertificateArn"))
+    return reply if bundle.chain else ActionResult({"Certificate": bundle.cert.decode()})
 
 
 def _public(key: Any) -> bytes:

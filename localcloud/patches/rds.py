@@ -50,6 +50,7 @@ def apply() -> None:
     wrap(DBInstance, "default_allocated_storage", _default_allocated_storage)
     wrap(DBInstance, "default_db_parameter_group_details", _default_parameter_group)
     wrap(DBInstance, "update", _update)
+    wrap(DBInstance, "save_automated_backup", _save_automated_backup)
     setattr(DBInstance, "db_parameter_group_status_list", property(_parameter_group_status))  # noqa: B010 (for mypy)
     wrap(RDSBackend, "create_db_instance", _create)
     wrap(RDSBackend, "modify_db_instance", _modify)
@@ -153,6 +154,15 @@ def _update(original: Callable[..., Any], self: Any, **named: Any) -> None:
     if self.db_cluster_identifier is None:
         _gp3(self)
     _zones(self, None)
+
+
+def _save_automated_backup(original: Callable[..., Any], self: Any) -> None:
+    """There are no automated backups with a retention period of zero.
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+    """
+    if self.backup_retention_period:
+        original(self)
 
 
 def _parameter_group_status(self: Any) -> Any:

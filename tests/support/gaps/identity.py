@@ -14,7 +14,7 @@ from support.control_plane import Cloud
 from support.gaps import gap
 
 
-def _certificate() -> tuple[bytes, bytes]:
+def certificate_and_key() -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "www.example.org")])
     now = datetime.now(UTC)
@@ -56,17 +56,32 @@ def keys_may_be_named_by_arn(cloud: Cloud) -> None:
 @gap("acm")
 def an_imported_chain_is_what_was_imported(cloud: Cloud) -> None:
     acm = cloud.client("acm")
-    certificate, key = _certificate()
+    certificate, key = certificate_and_key()
     arn = acm.import_certificate(Certificate=certificate, PrivateKey=key, CertificateChain=certificate)[
         "CertificateArn"
     ]
     assert acm.get_certificate(CertificateArn=arn)["CertificateChain"].strip() == certificate.decode().strip()
+    alone = acm.import_certificate(Certificate=certificate, PrivateKey=key)["CertificateArn"]
+    assert "CertificateChain" not in acm.get_certificate(CertificateArn=alone)
+
+
+@gap("acm")
+def a_certificate_imported_anew_keeps_its_tags(cloud: Cloud) -> None:
+    acm = cloud.client("acm")
+    certificate, key = certificate_and_key()
+    tags = [{"Key": "Name", "Value": "www"}]
+    arn = acm.import_certificate(Certificate=certificate, PrivateKey=key, Tags=tags)["CertificateArn"]
+    certificate, key = certificate_and_key()
+    acm.import_certificate(CertificateArn=arn, Certificate=certificate, PrivateKey=key)
+    assert acm.list_tags_for_certificate(CertificateArn=arn)["Tags"] == tags
 
 
 @gap("acm")
 def a_key_must_fit_its_certificate(cloud: Cloud) -> None:
     with pytest.raises(ClientError, match="do not match"):
-        cloud.client("acm").import_certificate(Certificate=_certificate()[0], PrivateKey=_certificate()[1])
+        cloud.client("acm").import_certificate(
+            Certificate=certificate_and_key()[0], PrivateKey=certificate_and_key()[1]
+        )
 
 
 @gap("acm")

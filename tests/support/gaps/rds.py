@@ -101,6 +101,12 @@ def groups_in_use_stay(cloud: Cloud) -> None:
 
 
 @gap("rds")
+def no_retention_means_no_automated_backup(cloud: Cloud) -> None:
+    _create(cloud, BackupRetentionPeriod=0)
+    assert cloud.client("rds").describe_db_snapshots()["DBSnapshots"] == []
+
+
+@gap("rds")
 def gp3_has_its_figures(cloud: Cloud) -> None:
     created = _create(cloud, StorageType="gp3")
     assert (created["Iops"], created["StorageThroughput"]) == (3000, 125)
