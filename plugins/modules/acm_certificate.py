@@ -17,7 +17,7 @@ description:
   - M(community.aws.acm_certificate) cannot request a certificate, and tags an imported one in a second call, so that a
     run cut off in between leaves a certificate that nothing finds.
 author:
-  - stackyard contributors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: The C(Name) tag.
@@ -363,15 +363,20 @@ class Certificate:
         return self.plan.result()
 
     def _delete_records(self, certificate):
-        changes = {}
-        for option in certificate.get("DomainValidationOptions", []):
-            name = option.get("ResourceRecord", {}).get("Name")
-            found = self._record(name) if name and name not in changes else None
-            if found and self.plan.delete(RECORD_KIND, option["DomainName"].removeprefix("*."), name):
-                changes[name] = {"Action": "DELETE", "ResourceRecordSet": found}
+        # A domain and its wildcard share a record.
+        records = {
+            option["ResourceRecord"]["Name"]: option["DomainName"].removeprefix("*.")
+            for option in certificate.get("DomainValidationOptions", [])
+            if "ResourceRecord" in option
+        }
+        changes = []
+        for name, domain in records.items():
+            found = self._record(name)
+            if found and self.plan.delete(RECORD_KIND, domain, name):
+                changes.append({"Action": "DELETE", "ResourceRecordSet": found})
         if changes:
             self.route53.change_resource_record_sets(
-                HostedZoneId=self.params["hosted_zone_id"], ChangeBatch={"Changes": list(changes.values())}
+                HostedZoneId=self.params["hosted_zone_id"], ChangeBatch={"Changes": changes}
             )
 
     def _delete(self, arn):

@@ -15,7 +15,7 @@ description:
   - M(amazon.aws.elb_application_lb) tells nothing about the load balancer in check mode and stops at the first
     difference. M(amazon.aws.route53) takes the region of a group's C(module_defaults) for that of a record.
 author:
-  - stackyard contributors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: Name of the load balancer, at most 32 letters, digits and hyphens.

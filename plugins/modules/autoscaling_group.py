@@ -16,7 +16,7 @@ description:
     group would launch before the hooks are there. This module creates the group with its hooks in one call.
   - Machines are not replaced when the launch template changes. The result names those that are outdated.
 author:
-  - stackyard contributors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: Name of the group.

@@ -16,7 +16,7 @@ description:
     the last lines of its console.
   - Changes nothing. In check mode it returns what it finds without waiting.
 author:
-  - stackyard contributors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: Name of the group.

@@ -15,7 +15,7 @@ description:
   - The file system is found again by its creation token, which is O(name). A run that was cut off anywhere is completed
     by the next one.
 author:
-  - The stackyard authors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: The creation token, and the C(Name) tag unless O(tags) holds another.

@@ -15,7 +15,7 @@ description:
   - M(community.aws.elb_target_group) has no check mode, and unless told otherwise it deregisters the machines of an
     Auto Scaling group at every run.
 author:
-  - stackyard contributors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: Name of the target group, at most 32 letters, digits and hyphens.

@@ -14,7 +14,7 @@ description:
     managed policies.
   - M(amazon.aws.iam_policy) fails in check mode when the role does not exist yet.
 author:
-  - stackyard contributors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: Name of the profile and of the role.

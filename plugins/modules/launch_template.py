@@ -15,7 +15,7 @@ description:
   - M(amazon.aws.ec2_launch_template) tells no version in check mode, merges each version with the one before so that a
     setting cannot be taken out again, and compares with an answer of AWS that holds more than was asked for.
 author:
-  - stackyard contributors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: Name of the template.

@@ -13,7 +13,7 @@ description:
   - Creates a private, encrypted bucket that Elastic Load Balancing may write to, with an age at which logs expire.
   - M(amazon.aws.s3_bucket) has no check mode.
 author:
-  - stackyard contributors
+  - stackyard contributors (@stackyard)
 options:
   name:
     description: Name of the bucket, unique in all of AWS.
