@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from localcloud import base_images, lifecycle, limits
+from localcloud import base_images, database_images, lifecycle, limits
 from localcloud.console import console_path, console_tail
 from localcloud.network import NetworkError
 from localcloud.podman import Podman, PodmanError
@@ -73,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     base = add("base-image", _base_image, "make a base machine image unless it is there")
     base.add_argument("suite", metavar="SUITE", choices=list(base_images.SUITES), help=", ".join(base_images.SUITES))
     base.add_argument("--force", action="store_true", help="make it again")
+    database = add("database-image", _database_image, "make a database server's image unless it is there")
+    database.add_argument("server", metavar="SERVER", choices=list(database_images.RECIPES), help="mariadb, postgresql")
     add("serve", _serve, None)
     return parser
 
@@ -174,6 +176,14 @@ def _base_image(_settings: Settings, options: argparse.Namespace) -> int:
     check_programs()
     made = base_images.build(options.suite, _say, force=options.force)
     _say(f"{base_images.reference(options.suite)} {'made' if made else 'is there'}")
+    return 0
+
+
+def _database_image(_settings: Settings, options: argparse.Namespace) -> int:
+    check_platform()
+    check_programs()
+    made = database_images.build(options.server, _say)
+    _say(f"{database_images.reference(options.server)} {'made' if made else 'is there'}")
     return 0
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.base_images import RECIPE_LABEL, host_archives, sources_list
+from localcloud.base_images import RECIPE_LABEL, BaseImageError, host_archives, sources_list
 
 SUITE = "trixie"
 REPOSITORY = "localhost/localcloud-database"
@@ -27,7 +27,7 @@ CLEAN = "env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 _lock = threading.Lock()
 
 
-class DatabaseImageError(RuntimeError):
+class DatabaseImageError(BaseImageError):
     """An image could not be made; the text is one sentence for the user."""
 
 
@@ -119,6 +119,16 @@ def build(server: str, progress: Callable[[str], None]) -> bool:
                 server,
             )
         return True
+
+
+def remove_all() -> None:
+    """Remove the images of all servers, today's recipe or an earlier one."""
+    listing = subprocess.run(
+        ["podman", "images", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={REPOSITORY}"],
+        capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    for name in listing.split():
+        subprocess.run(["podman", "rmi", "--force", name], check=False, capture_output=True)
 
 
 def _sources() -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud import base_images, firewall
+from localcloud import base_images, database_images, firewall
 from localcloud.dns import end_stale
 from localcloud.environment import server_environment
 from localcloud.network import remove_podman_network
@@ -106,7 +106,7 @@ def down(settings: Settings, progress: Callable[[str], None], with_base_images: 
     Args:
         settings: The cloud.
         progress: Called with a line per step.
-        with_base_images: Remove the base images too, which all clouds of this machine share.
+        with_base_images: Remove the images of machines and databases too, which all clouds of this host share.
     """
     podman = Podman(settings)
     found = stop(settings)
@@ -138,6 +138,7 @@ def down(settings: Settings, progress: Callable[[str], None], with_base_images: 
     firewall.remove(settings.table)
     if with_base_images:
         base_images.remove_all()
+        database_images.remove_all()
     existed = settings.state.exists()
     shutil.rmtree(settings.state, ignore_errors=True)
     with contextlib.suppress(OSError):
