@@ -9,7 +9,9 @@ an empty account, resources that are still to be made carry a placeholder id.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -17,18 +19,18 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def placeholder(prefix: str) -> str:
+def placeholder(prefix: str, name: str = "") -> str:
     """Return the id that stands for a resource which a check has only announced.
 
-    It has the shape of a real id, so that what is handed on passes argument checks,
-    and it belongs to nobody, so that a filter with it matches nothing.
+    It has the shape of a real id, so that what is handed on passes argument checks, and it belongs to nobody, so that
+    a filter with it matches nothing. Different names give different ids.
     """
-    return f"{prefix}-00000000000000000"
+    return f"{prefix}-00000000{hashlib.sha256(name.encode()).hexdigest()[:9] if name else '0' * 9}"
 
 
 def is_placeholder(value: str | None) -> bool:
     """Tell whether an id was made by `placeholder`."""
-    return bool(value) and str(value).endswith("-00000000000000000")
+    return bool(value) and re.search(r"-0{8}[0-9a-f]{9}$", str(value)) is not None
 
 
 class Plan:

@@ -141,7 +141,7 @@ class SecurityGroups:
 
     def _create(self, full: str, description: str, tags: Mapping[str, str]) -> str:
         if not self.plan.create("security-group", full, {"description": description, "tags": dict(tags)}):
-            return placeholder("sg")
+            return placeholder("sg", full)
         response = self.client.create_security_group(
             GroupName=full,
             Description=description,
@@ -201,7 +201,6 @@ class SecurityGroups:
         had = self._present_rules(known.get("IpPermissionsEgress", [])) if known else {ANYWHERE}
         sides.append(("egress", {ANYWHERE} if egress is None else self._wanted_rules(egress, ids), had))
         for side, wanted, present in sides:
-            # Several placeholders are the same id, so a check compares only what it can see.
             add, remove = wanted - present, present - wanted
             if not add and not remove:
                 continue

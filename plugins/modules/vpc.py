@@ -195,7 +195,6 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     boto3_tag_specifications,
 )
-
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import (
     Plan,
     WaitTimeout,
@@ -276,7 +275,9 @@ class Network:
     def named(self, resources, name):
         found = [item for item in resources if tags_of(item).get("Name") == name]
         if len(found) > 1:
-            raise Conflict(f"{len(found)} resources are named {name} where one is expected; remove all but one of them.")
+            raise Conflict(
+                f"{len(found)} resources are named {name} where one is expected; remove all but one of them."
+            )
         return found[0] if found else None
 
     # The VPC
@@ -295,7 +296,9 @@ class Network:
         cidr = self.params["cidr"]
         if found is None:
             if self.plan.create("vpc", self.name, {"cidr": cidr, "tags": self.tags}):
-                response = self.client.create_vpc(CidrBlock=cidr, TagSpecifications=self.specification("vpc", self.name))
+                response = self.client.create_vpc(
+                    CidrBlock=cidr, TagSpecifications=self.specification("vpc", self.name)
+                )
                 self.vpc_id = response["Vpc"]["VpcId"]
                 self.client.get_waiter("vpc_available").wait(VpcIds=[self.vpc_id])
         elif found["CidrBlock"] != cidr:
@@ -325,7 +328,7 @@ class Network:
             if found is None:
                 after = {key: subnet[key] for key in ("cidr", "zone", "tier")}
                 if not self.plan.create("subnet", name, after):
-                    ids[subnet["name"]] = placeholder("subnet")
+                    ids[subnet["name"]] = placeholder("subnet", name)
                     continue
                 response = self.client.create_subnet(
                     VpcId=self.vpc_id,
@@ -478,7 +481,7 @@ class Network:
             if table is None:
                 after = {"default_route": target[0] if target else None, "subnets": [s["name"] for s in subnets]}
                 if not self.plan.create("route-table", name, after):
-                    ids[short] = placeholder("rtb")
+                    ids[short] = placeholder("rtb", name)
                     continue
                 table = self.client.create_route_table(
                     VpcId=self.vpc_id, TagSpecifications=self.specification("route-table", name)
@@ -796,7 +799,11 @@ class Network:
             try:
                 return call()
             except ClientError as error:
-                busy = error.response["Error"]["Code"] in ("DependencyViolation", "InvalidIPAddress.InUse", "AuthFailure")
+                busy = error.response["Error"]["Code"] in (
+                    "DependencyViolation",
+                    "InvalidIPAddress.InUse",
+                    "AuthFailure",
+                )
                 if not busy or time.monotonic() > deadline:
                     raise
                 time.sleep(5)

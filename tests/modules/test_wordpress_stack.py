@@ -1,0 +1,128 @@
+"""The whole WordPress stack against the control plane: announced, made, repeated, destroyed, made again.
+
+What runs on machines is not here (tests/stacks): without machines nothing completes a launch hook, so the play does not
+wait for the fleet.
+"""
+
+import json
+import re
+
+import pytest
+
+INVENTORY = ("-i", "inventory/local/hosts.yml")
+STACK = "demo-wordpress"
+CONFIRM = {"stackyard_confirm": STACK}
+
+
+@pytest.fixture
+def stack(ansible, cloud):
+    """Runs a playbook of the stack; an image is there, as after a bake."""
+    ec2 = cloud.client("ec2")
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    instance = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    tags = [
+        {"Key": "stackyard:application", "Value": "wordpress"},
+        {"Key": "stackyard:environment", "Value": "demo"},
+        {"Key": "stackyard:keep", "Value": "true"},
+    ]
+    baked = ec2.create_image(
+        InstanceId=instance, Name="wordpress", TagSpecifications=[{"ResourceType": "image", "Tags": tags}]
+    )["ImageId"]
+    ec2.terminate_instances(InstanceIds=[instance])
+    cloud.client("ssm").put_parameter(Name="/stackyard/demo/wordpress/image", Value=baked, Type="String", Tags=tags)
+    cloud.forget_requests()
+
+    def run(playbook="wordpress", variables=None, **options):
+        return ansible.run_playbook(
+            f"playbooks/{playbook}.yml",
+            arguments=(*INVENTORY, *options.pop("arguments", ())),
+            environment={"LOCALCLOUD_PORT": cloud.endpoint.rsplit(":", 1)[1]},
+            extra_vars={"fleet_wait": False, "network_wait_timeout": 30, **(variables or {})},
+            **options,
+        )
+
+    return run
+
+
+def announcements(result):
+    """What changed, or would: the changes of our modules by resource, those of others by task and item."""
+    found = []
+    for task in result.tasks:
+        for answer in [task.result, *task.result.get("results", [])]:
+            if answer.get("changes"):
+                found += [(c["action"], c["type"], c["name"]) for c in answer["changes"]]
+            elif answer.get("changed") and "results" not in answer:
+                found.append(("change", task.name, str(answer.get("item", ""))))
+    # Mount targets are named by subnets, whose ids a check cannot know.
+    return sorted((action, kind, re.sub(r"subnet-[0-9a-f]+$", "subnet", name)) for action, kind, name in found)
+
+
+def left(cloud):
+    """Every resource of EC2 and its neighbours that carries the stack's name, but what is kept."""
+    ec2, filters = cloud.client("ec2"), [{"Name": "tag:stackyard:environment", "Values": ["demo"]}]
+    found = [v["VpcId"] for v in ec2.describe_vpcs(Filters=filters)["Vpcs"]]
+    found += [g["GroupId"] for g in ec2.describe_security_groups(Filters=filters)["SecurityGroups"]]
+    found += [a["AllocationId"] for a in ec2.describe_addresses(Filters=filters)["Addresses"]]
+    found += [t["LaunchTemplateId"] for t in ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]]
+    found += [b["LoadBalancerName"] for b in cloud.client("elbv2").describe_load_balancers()["LoadBalancers"]]
+    found += [t["TargetGroupName"] for t in cloud.client("elbv2").describe_target_groups()["TargetGroups"]]
+    found += [d["DBInstanceIdentifier"] for d in cloud.client("rds").describe_db_instances()["DBInstances"]]
+    found += [f["FileSystemId"] for f in cloud.client("efs").describe_file_systems()["FileSystems"]]
+    found += [s["Name"] for s in cloud.client("secretsmanager").list_secrets()["SecretList"]]
+    found += [r["RoleName"] for r in cloud.client("iam").list_roles()["Roles"] if r["RoleName"] == STACK]
+    groups = cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    return found + [g["AutoScalingGroupName"] for g in groups]
+
+
+def secret_values(cloud):
+    """Every value that must not be seen anywhere."""
+    client = cloud.client("secretsmanager")
+    values = []
+    for entry in client.list_secrets()["SecretList"]:
+        fields = json.loads(client.get_secret_value(SecretId=entry["Name"])["SecretString"])
+        values += [value for name, value in fields.items() if name != "username"]
+    return values
+
+
+def test_life_of_the_stack(stack, cloud):
+    announced = stack(check=True)
+    assert cloud.writes() == []
+    created = stack(arguments=("-vvv",))
+    assert announcements(announced) == announcements(created)
+    assert cloud.server_errors() == []
+
+    values = secret_values(cloud)
+    assert len(values) == 10
+    shown = created.stdout + created.stderr
+    assert [value for value in values if value in shown] == []
+    templates = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=STACK)["LaunchTemplateVersions"]
+    assert not [v for v in values if v in json.dumps(templates, default=str)]
+
+    cloud.forget_requests()
+    assert announcements(stack()) == []
+    assert announcements(stack(check=True)) == []
+    # ec2:RunInstances and the like: nothing that a second run might do by the way.
+    assert [w for w in cloud.writes() if re.search(r":(Create|Run|Put|Modify|Allocate|Delete)", w)] == []
+
+    before = cloud.client("rds").describe_db_instances()["DBInstances"][0]
+    assert before["DeletionProtection"]
+    announced = stack("wordpress_destroy", CONFIRM, check=True)
+    destroyed = stack("wordpress_destroy", CONFIRM)
+    assert announcements(announced) == announcements(destroyed)
+    assert left(cloud) == []
+    again = stack("wordpress_destroy", CONFIRM)
+    assert announcements(again) == []
+    kept = cloud.client("rds").describe_db_snapshots()["DBSnapshots"]
+    assert [{t["Key"]: t["Value"] for t in s["TagList"]}["stackyard:keep"] for s in kept] == ["true"]
+    told = again.task("Tell what was kept")["msg"]
+    assert kept[0]["DBSnapshotIdentifier"] in told
+    assert "/stackyard/demo/wordpress/image" in told
+
+    # Under the same name again, with secrets of its own.
+    assert announcements(stack()) == announcements(created)
+    assert not set(secret_values(cloud)) & set(values)
+    stack("wordpress_destroy", CONFIRM | {"stackyard_purge": "true"})
+    assert left(cloud) == []
+    assert len(cloud.client("rds").describe_db_snapshots()["DBSnapshots"]) == 0
+    assert cloud.client("ec2").describe_images(Owners=["self"])["Images"] == []
+    assert cloud.client("ssm").describe_parameters()["Parameters"] == []
