@@ -18,7 +18,7 @@ def console_tail(path: Path, size: int = CONSOLE_BYTES) -> str:
     try:
         with path.open("rb") as file:
             # Each line has a time and a mark before it.
-            file.seek(max(0, path.stat().st_size - 2 * size))
+            file.seek(max(0, path.stat().st_size - 4 * size - 4096))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return ""

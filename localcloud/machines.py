@@ -40,6 +40,7 @@ ADDRESS_LABEL = "localcloud.address"
 CAPABILITIES = "SYS_ADMIN,SYS_BOOT,NET_ADMIN,NET_RAW,AUDIT_WRITE"
 # How EC2 gives a machine time to shut down, shortened.
 STOP_SECONDS = 30
+TERMINATE_SECONDS = 15
 # reboot(2) in a process namespace ends its first process by SIGHUP, a poweroff by SIGINT.
 EXIT_REBOOT = 129
 LAUNCH_ATTEMPTS = 3
@@ -279,7 +280,8 @@ class Machines:
         self._up.discard(instance_id)
         container = self._cloud.podman.container(instance_id)
         if container and container.running:
-            self._cloud.podman("stop", f"--time={STOP_SECONDS}", instance_id, timeout=STOP_SECONDS + 60, check=False)
+            seconds = TERMINATE_SECONDS
+            self._cloud.podman("stop", f"--time={seconds}", instance_id, timeout=seconds + 60, check=False)
         self._cloud.podman.remove(instance_id)
         shutil.rmtree(self._cloud.state / "machines" / instance_id, ignore_errors=True)
         self._cloud.log.info("machine %s removed", instance_id)

@@ -110,5 +110,5 @@ def launch(
     until(
         "the end of the module's machines",
         lambda: not {entry.name for entry in cloud.podman.containers("machine")} & set(machines),
-        60,
+        120,
     )

@@ -17,9 +17,13 @@ def _tags(kind: str) -> dict[str, Any]:
 
 def _launch(cloud: Cloud, **arguments: Any) -> dict[str, Any]:
     ec2 = cloud.client("ec2")
-    image = ec2.describe_images()["Images"][0]["ImageId"]
     instance: dict[str, Any] = ec2.run_instances(
-        ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1, **arguments
+        # Which image does not matter here; listing all of moto's takes seconds.
+        ImageId="ami-12345678",
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        **arguments,
     )["Instances"][0]
     return instance
 
