@@ -266,12 +266,12 @@ class Readiness:
 
     def console(self, ec2, machine):
         """Return the last lines of a machine's console, none when AWS has none (any more)."""
-        try:
-            answer = ec2.get_console_output(InstanceId=machine)
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
-            return []
-        lines = answer.get("Output", "").splitlines()
-        return lines[-self.params["console_lines"] :]
+        # The newest lines can be had of Nitro machines only; of others those that AWS has stored.
+        for newest in ({"Latest": True}, {}):
+            with contextlib.suppress(botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+                lines = ec2.get_console_output(InstanceId=machine, **newest).get("Output", "").splitlines()
+                return lines[-self.params["console_lines"] :]
+        return []
 
 
 def main():
