@@ -3,13 +3,18 @@
 The proofs are in ``tests/support/gaps``.
 """
 
+import pkgutil
 from collections.abc import Iterator
 
 import pytest
 from support.control_plane import Cloud, control_plane_process
 from support.gaps import Gap, all_gaps
 
+import localcloud.patches
+
 GAPS = all_gaps()
+# Needs the catalogue of Debian's images, which only the local cloud has: tests/localcloud/test_services.py.
+PROVEN_ELSEWHERE = {"ssm"}
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +44,8 @@ def test_the_work_round_is_still_needed(gap: Gap, stock_plane: Cloud) -> None:
         # Any failure of stock moto shows the gap: a wrong answer, a missing refusal, HTTP 500.
         return
     pytest.fail(f"moto has caught up on {gap.name}: take that work-round out of localcloud/patches/{gap.patch}.py")
+
+
+def test_every_module_of_patches_has_a_proof() -> None:
+    modules = {entry.name for entry in pkgutil.iter_modules(localcloud.patches.__path__) if entry.name[0] != "_"}
+    assert modules - {gap.patch for gap in GAPS} == PROVEN_ELSEWHERE
