@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from localcloud.autoscaling import target_lifecycle_state
 from localcloud.cloud import Cloud
 from localcloud.machines import host_name
 
@@ -215,11 +216,7 @@ class Metadata:
 
     def _target_state(self, instance_id: str) -> str | None:
         """Where the instance's Auto Scaling group wants it; nothing outside a group."""
-        for group in self._cloud.backend("autoscaling").autoscaling_groups.values():
-            for state in group.instance_states:
-                if state.instance.id == instance_id:
-                    return target_state(state.lifecycle_state)
-        return None
+        return target_lifecycle_state(self._cloud.backend("autoscaling"), instance_id)
 
     def _role_credentials(self, instance_id: str, role_arn: str) -> str:
         """Credentials of the instance's role, as STS knows them."""
@@ -284,15 +281,6 @@ class _RefusalError(Exception):
     def __init__(self, status: str) -> None:
         super().__init__(status)
         self.status = status
-
-
-def target_state(lifecycle_state: str) -> str:
-    """What EC2 tells a machine of its group's wish, from the state in the group."""
-    if lifecycle_state.startswith("Terminat"):
-        return "Terminated"
-    if lifecycle_state in {"Standby", "EnteringStandby"}:
-        return "Standby"
-    return "InService"
 
 
 def _walk(tree: Tree, path: list[str]) -> str:

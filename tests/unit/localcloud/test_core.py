@@ -10,7 +10,7 @@ import pytest
 from localcloud.console import console_tail
 from localcloud.dns import Dns
 from localcloud.machines import host_name
-from localcloud.metadata import _RefusalError, _walk, target_state
+from localcloud.metadata import _RefusalError, _walk
 from localcloud.patches.ec2_addresses import next_address
 from localcloud.settings import Settings
 
@@ -60,21 +60,6 @@ def test_metadata_lists_branches_and_returns_leaves() -> None:
     for path in (["nothing"], ["instance-id", "deeper"]):
         with pytest.raises(_RefusalError, match="404"):
             _walk(TREE, path)
-
-
-@pytest.mark.parametrize(
-    ("lifecycle", "target"),
-    [
-        ("Pending:Wait", "InService"),
-        ("InService", "InService"),
-        ("Terminating", "Terminated"),
-        ("Terminating:Wait", "Terminated"),
-        ("Terminated", "Terminated"),
-        ("Standby", "Standby"),
-    ],
-)
-def test_target_state(lifecycle: str, target: str) -> None:
-    assert target_state(lifecycle) == target
 
 
 def test_names_belong_to_their_owner(tmp_path: Path) -> None:
