@@ -25,9 +25,9 @@ class Stackyard_Database extends wpdb {
 			error_log( 'The database does not answer: ' . $link->connect_error );
 			$this->dbh = null;
 			if ( $allow_bail ) {
-				http_response_code( 503 );
 				wp_load_translations_early();
-				$this->bail( '<h1>' . __( 'Error establishing a database connection' ) . '</h1>', 'db_connect_fail' );
+				// WordPress itself would say 500, as for a fault in the code.
+				wp_die( '<h1>' . __( 'Error establishing a database connection' ) . '</h1>', '', array( 'response' => 503 ) );
 			}
 			return false;
 		}
