@@ -64,8 +64,8 @@ RECIPES = {
             'sed -i "\\$ a trusted = true" "$1/usr/share/postgresql/17/extension/vector.control"',
             'sed -i "\\$ a trusted = true" "$1/usr/share/postgresql/17/extension/pg_stat_statements.control"',
             f'chroot "$1" {CLEAN} setpriv --reuid=postgres --regid=postgres --init-groups '
-            "/usr/lib/postgresql/17/bin/initdb --pgdata=/srv/prepared --username=rdsadmin --encoding=UTF8 --locale=C.UTF-8 --wal-segsize=16 "
-            "--auth-local=peer --auth-host=scram-sha-256 --no-sync >&2",
+            "/usr/lib/postgresql/17/bin/initdb --pgdata=/srv/prepared --username=rdsadmin --encoding=UTF8 "
+            "--locale=C.UTF-8 --wal-segsize=16 --auth-local=peer --auth-host=scram-sha-256 --no-sync >&2",
         ),
     ),
 }

@@ -7,6 +7,7 @@ the work. Without one (module tests) they arrive at once.
 
 from __future__ import annotations
 
+import json
 import secrets
 import string
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from moto.rds.exceptions import (
     InvalidParameterValue,
     RDSClientError,
 )
-from moto.rds.models import DBInstance, DBParameterGroup, DBSnapshot, RDSBackend
+from moto.rds.models import DBInstance, DBParameterGroup, DBSnapshot, MasterUserSecret, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from localcloud import database_parameters as parameters
@@ -51,6 +52,7 @@ def apply() -> None:
     wrap(DBInstance, "default_db_parameter_group_details", _default_parameter_group)
     wrap(DBInstance, "update", _update)
     wrap(DBInstance, "save_automated_backup", _save_automated_backup)
+    wrap(MasterUserSecret, "_generate_secret_string", _secret_string)
     setattr(DBInstance, "db_parameter_group_status_list", property(_parameter_group_status))  # noqa: B010 (for mypy)
     wrap(RDSBackend, "create_db_instance", _create)
     wrap(RDSBackend, "modify_db_instance", _modify)
@@ -154,6 +156,15 @@ def _update(original: Callable[..., Any], self: Any, **named: Any) -> None:
     if self.db_cluster_identifier is None:
         _gp3(self)
     _zones(self, None)
+
+
+def _secret_string(_original: Callable[..., Any], self: Any) -> str:
+    """A managed master password is made at random, for the master user that was asked for.
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
+    """
+    password = "".join(secrets.choice(string.ascii_letters + string.digits + "-_.~!") for _ in range(32))
+    return json.dumps({"username": self.resource.master_username, "password": password})
 
 
 def _save_automated_backup(original: Callable[..., Any], self: Any) -> None:

@@ -1,5 +1,6 @@
 """RDS."""
 
+import json
 from typing import Any
 
 import pytest
@@ -104,6 +105,25 @@ def groups_in_use_stay(cloud: Cloud) -> None:
 def no_retention_means_no_automated_backup(cloud: Cloud) -> None:
     _create(cloud, BackupRetentionPeriod=0)
     assert cloud.client("rds").describe_db_snapshots()["DBSnapshots"] == []
+
+
+@gap("rds")
+def managed_passwords_are_random_and_for_the_master_user(cloud: Cloud) -> None:
+    secrets = cloud.client("secretsmanager")
+    found = []
+    for name in ("one", "two"):
+        arguments = {
+            "DBInstanceIdentifier": name,
+            "DBInstanceClass": "db.t4g.micro",
+            "Engine": "mysql",
+            "AllocatedStorage": 20,
+            "MasterUsername": "root_of_all",
+            "ManageMasterUserPassword": True,
+        }
+        secret = cloud.client("rds").create_db_instance(**arguments)["DBInstance"]["MasterUserSecret"]
+        found.append(json.loads(secrets.get_secret_value(SecretId=secret["SecretArn"])["SecretString"]))
+    assert {entry["username"] for entry in found} == {"root_of_all"}
+    assert found[0]["password"] != found[1]["password"]
 
 
 @gap("rds")
