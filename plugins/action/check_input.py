@@ -9,7 +9,6 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.stackyard.aws.plugins.module_utils.input_rules import check, unknown_names
 from ansible_collections.stackyard.aws.plugins.module_utils.stack_rules import STACKS
 
@@ -54,7 +53,9 @@ class ActionModule(ActionBase):
                 values[name] = self._templar.template(task_vars[name])
             except AnsibleError as error:
                 reason = str(error).splitlines()[0]
-                problems.append(f"{name} cannot be worked out ({reason}): a value, or variables that are set, are accepted.")
+                problems.append(
+                    f"{name} cannot be worked out ({reason}): a value, or variables that are set, are accepted."
+                )
         if not problems:
             problems = check(rules, values)
         if not problems:

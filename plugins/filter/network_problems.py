@@ -11,7 +11,8 @@ name: network_problems
 short_description: Say what is wrong with the variables of a network
 version_added: 0.1.0
 description:
-  - Returns one sentence for each thing that is wrong, each naming the variable and what is accepted; an empty list when all is well.
+  - Returns one sentence for each thing that is wrong, each naming the variable and what is accepted; an empty list
+    when all is well.
 positional: prefix
 options:
   _input:
@@ -26,7 +27,8 @@ author: stackyard contributors
 """
 
 EXAMPLES = r"""
-problems: "{{ {'cidr': '10.42.0.0/8', 'zones': ['us-east-1a'], 'nat': 'one', 'interface_endpoints': []} | stackyard.aws.network_problems }}"
+problems: "{{ {'cidr': '10.42.0.0/8', 'zones': ['us-east-1a'], 'nat': 'one', 'interface_endpoints': []} |
+  stackyard.aws.network_problems }}"
 """
 
 RETURN = r"""

@@ -11,7 +11,8 @@ name: network_subnets
 short_description: Share out a VPC's addresses
 version_added: 0.1.0
 description:
-  - The VPC is cut into quarters (public, private, data, and one kept free), each quarter into four, one for each zone in the
+  - The VPC is cut into quarters (public, private, data, and one kept free), each quarter into four, one for each zone
+    in the
     order given. A third zone can so be added later without moving anything.
 positional: zones
 options:
@@ -28,7 +29,8 @@ author: stackyard contributors
 """
 
 EXAMPLES = r"""
-# 10.42.0.0/20 and 10.42.16.0/20 are public, 10.42.64.0/20 and 10.42.80.0/20 private, 10.42.128.0/20 and 10.42.144.0/20 data
+# 10.42.0.0/20 and 10.42.16.0/20 are public, 10.42.64.0/20 and 10.42.80.0/20 private, 10.42.128.0/20 and
+# 10.42.144.0/20 data
 subnets: "{{ '10.42.0.0/16' | stackyard.aws.network_subnets(['us-east-1a', 'us-east-1b']) }}"
 """
 

@@ -61,7 +61,7 @@ def flag(name: str) -> Rule:
     return Rule(name, is_bool, "true or false")
 
 
-def number(name: str, least: int, most: int, unit: str, also: int | None = None, required: bool = False) -> Rule:
+def number(name: str, least: int, most: int, unit: str, *, also: int | None = None, required: bool = False) -> Rule:
     """A rule for a whole number in a range; `also` is one value outside it with a meaning of its own."""
 
     def test(value: Any) -> bool:
@@ -76,7 +76,9 @@ def choice(name: str, *values: str) -> Rule:
     return Rule(name, lambda value: value in values, f"one of {', '.join(values)}")
 
 
-def text(name: str, pattern: str, accepted: str, required: bool = False, empty: bool = False, hidden: bool = False) -> Rule:
+def text(
+    name: str, pattern: str, accepted: str, *, required: bool = False, empty: bool = False, hidden: bool = False
+) -> Rule:
     """A rule for a string that matches a pattern as a whole; `empty` lets the empty string pass too."""
     compiled = re.compile(pattern)
 

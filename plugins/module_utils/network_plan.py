@@ -60,20 +60,27 @@ def subnet_problems(name: str, cidr: str, given: Sequence[Mapping[str, Any]], zo
         if subnet["tier"] not in TIERS:
             problems.append(f"{where}.tier is {subnet['tier']!r}: public, private or data is accepted.")
         if subnet["zone"] not in zones:
-            problems.append(f"{where}.zone is {subnet['zone']!r}: one of the stack's zones is accepted: {', '.join(zones)}.")
+            problems.append(
+                f"{where}.zone is {subnet['zone']!r}: one of the stack's zones is accepted: {', '.join(zones)}."
+            )
         try:
             network = ipaddress.IPv4Network(subnet["cidr"])
         except ValueError:
-            problems.append(f"{where}.cidr is {subnet['cidr']!r}, which is no network: one such as 10.42.0.0/20 is accepted.")
+            problems.append(
+                f"{where}.cidr is {subnet['cidr']!r}, which is no network: one such as 10.42.0.0/20 is accepted."
+            )
             continue
         if not network.subnet_of(vpc):
-            problems.append(f"{where}.cidr is {network}, which does not fit into the VPC's {vpc}: a part of it is accepted.")
+            problems.append(
+                f"{where}.cidr is {network}, which does not fit into the VPC's {vpc}: a part of it is accepted."
+            )
         if not 16 <= network.prefixlen <= 28:
             problems.append(f"{where}.cidr is {network}: a prefix length from /16 to /28 is accepted.")
         for other, taken in seen:
             if network.overlaps(taken):
                 problems.append(
-                    f"{where}.cidr is {network}, which overlaps {taken} of subnet {other}: addresses that no other subnet has are accepted."
+                    f"{where}.cidr is {network}, which overlaps {taken} of subnet {other}: addresses that no other"
+                    " subnet has are accepted."
                 )
         seen.append((str(subnet["name"]), network))
     missing = [
@@ -107,7 +114,9 @@ def network_problems(values: Mapping[str, Any], prefix: str = "network_") -> lis
     """
     problems: list[str] = []
     zones = values["zones"]
-    wanted = f"{prefix}zones is {zones!r}: a list of two or three different availability zones of one region is accepted"
+    wanted = (
+        f"{prefix}zones is {zones!r}: a list of two or three different availability zones of one region is accepted"
+    )
     if values.get("vpc_id") or values.get("vpc_tags"):
         return problems
     if not isinstance(zones, (list, tuple)) or not all(isinstance(zone, str) and zone for zone in zones):

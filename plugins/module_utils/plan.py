@@ -87,7 +87,7 @@ def canonical(document: Any) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
-class WaitTimeout(Exception):
+class WaitTimeout(Exception):  # noqa: N818 - named for what happened, as botocore's own
     """A deadline passed; the message says what was awaited and what was seen."""
 
 

@@ -43,7 +43,6 @@ def stackyard_rules(purpose: str) -> list[Rule]:
             f"a mapping with region and, where they are needed, {', '.join(CONNECTION[1:])}",
             ("region",),
         ),
-        tags("stackyard_tags", ("aws:", "stackyard:", "localcloud:")),
         text("stackyard_ssm_bucket", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket", empty=True),
     ]
     if purpose == "destroy":
@@ -105,7 +104,11 @@ SUBNET_TIERS = ("public", "private", "data")
 
 def is_tier_mapping(value: Any, kind: type | tuple[type, ...]) -> bool:
     """Tell whether a value maps tiers to a kind of value."""
-    return isinstance(value, Mapping) and set(value) <= set(SUBNET_TIERS) and all(isinstance(v, kind) for v in value.values())
+    return (
+        isinstance(value, Mapping)
+        and set(value) <= set(SUBNET_TIERS)
+        and all(isinstance(v, kind) for v in value.values())
+    )
 
 
 def is_schedules(value: Any) -> bool:
@@ -122,19 +125,28 @@ def is_schedules(value: Any) -> bool:
 
 
 WORDPRESS_RULES = (
+    tags(f"{P}tags", ("aws:", "stackyard:", "localcloud:")),
     Rule(
         f"{P}network_cidr",
         lambda value: cidr_problem("", value) is None,
         "a private IPv4 network with a prefix length from /16 to /24, such as 10.42.0.0/16,",
     ),
-    texts(f"{P}network_zones", r"[a-z]{2}(-[a-z0-9]+)+-\d[a-z]", "two or three availability zones, such as [us-east-1a, us-east-1b],"),
+    texts(
+        f"{P}network_zones",
+        r"[a-z]{2}(-[a-z0-9]+)+-\d[a-z]",
+        "two or three availability zones, such as [us-east-1a, us-east-1b],",
+    ),
     Rule(
         f"{P}network_subnets",
         lambda value: isinstance(value, (list, tuple)),
         "a list of subnets, each a mapping of name, tier, cidr and zone, or an empty list",
     ),
     choice(f"{P}network_nat", "none", "one", "zone"),
-    texts(f"{P}network_interface_endpoints", r"[a-z0-9.-]+", "services by the names AWS has for them, such as [ssm, secretsmanager],"),
+    texts(
+        f"{P}network_interface_endpoints",
+        r"[a-z0-9.-]+",
+        "services by the names AWS has for them, such as [ssm, secretsmanager],",
+    ),
     text(f"{P}network_vpc_id", r"vpc-[0-9a-f]{8,17}", "the id of a VPC, such as vpc-0123456789abcdef0", empty=True),
     tags(f"{P}network_vpc_tags"),
     Rule(
@@ -150,7 +162,7 @@ WORDPRESS_RULES = (
     number(f"{P}password_length", 16, 128, "characters"),
     number(f"{P}secret_recovery_days", 7, 30, "days", also=0),
     choice(f"{P}database_engine", "mysql", "mariadb"),
-    text(f"{P}database_engine_version", r"\d+\.\d+", "a major version in quotes, such as \"8.4\","),
+    text(f"{P}database_engine_version", r"\d+\.\d+", 'a major version in quotes, such as "8.4",'),
     text(f"{P}database_class", r"db\.[a-z0-9-]+\.[a-z0-9]+", "a class of RDS, such as db.t4g.small,"),
     number(f"{P}database_storage_gb", 20, 65536, "GiB"),
     number(f"{P}database_max_storage_gb", 22, 65536, "GiB", also=0),
@@ -162,7 +174,12 @@ WORDPRESS_RULES = (
     choice(f"{P}filesystem_mount", "efs", "nfs4"),
     flag(f"{P}filesystem_backup"),
     text(f"{P}domain", DOMAIN, "a domain name, such as www.example.com", empty=True),
-    text(f"{P}hosted_zone_id", r"Z[A-Z0-9]{4,31}", "the id of a hosted zone of Route 53, such as Z0123456789ABCDEFGHIJ", empty=True),
+    text(
+        f"{P}hosted_zone_id",
+        r"Z[A-Z0-9]{4,31}",
+        "the id of a hosted zone of Route 53, such as Z0123456789ABCDEFGHIJ",
+        empty=True,
+    ),
     text(
         f"{P}certificate_arn",
         r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+",
@@ -175,7 +192,9 @@ WORDPRESS_RULES = (
     cidrs(f"{P}client_cidrs"),
     tags(f"{P}load_balancer_tags"),
     text(f"{P}access_log_bucket", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket", empty=True),
-    text(f"{P}site_url", r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", "an address such as https://www.example.com", empty=True),
+    text(
+        f"{P}site_url", r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", "an address such as https://www.example.com", empty=True
+    ),
     text(f"{P}image_id", r"ami-[0-9a-f]{8,17}", "the id of an image, such as ami-0123456789abcdef0", empty=True),
     text(f"{P}instance_type", r"[a-z0-9-]+\.[a-z0-9-]+", "a type of EC2, such as t3.small,"),
     number(f"{P}volume_gb", 8, 16384, "GiB"),
@@ -198,7 +217,11 @@ WORDPRESS_RULES = (
         required=True,
     ),
     text("wordpress_admin_user", r"[\w.@-]{1,60}", "a name of letters, digits and . _ - @"),
-    Rule("wordpress_title", lambda value: isinstance(value, str) and 0 < len(value) <= 200, "a title of 1 to 200 characters"),
+    Rule(
+        "wordpress_title",
+        lambda value: isinstance(value, str) and 0 < len(value) <= 200,
+        "a title of 1 to 200 characters",
+    ),
     number("wordpress_upload_max_mb", 1, 4096, "MB"),
     flag("wordpress_xmlrpc"),
     flag("wordpress_page_cache"),
@@ -211,7 +234,8 @@ def wordpress_together(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a WordPress stack's variables together."""
     v = {name.removeprefix(P): value for name, value in values.items() if name.startswith(P)}
     problems = [
-        f"{name} is set: nothing secret may stand in variables, so it is made in Secrets Manager; leave it out, which alone is accepted."
+        f"{name} is set: nothing secret may stand in variables, so it is made in Secrets Manager; leave it out, "
+        "which alone is accepted."
         for name in SECRET_VARIABLES
         if name in values
     ]
@@ -224,25 +248,29 @@ def wordpress_together(values: Mapping[str, Any]) -> list[str]:
     )
     if any(not zone.startswith(values["stackyard_region"]) for zone in v["network_zones"]):
         problems.append(
-            f"{P}network_zones is {v['network_zones']!r}: zones of stackyard_region ({values['stackyard_region']}) are accepted."
+            f"{P}network_zones is {v['network_zones']!r}: zones of stackyard_region ({values['stackyard_region']})"
+            " are accepted."
         )
     least, desired, most = (v[f"machines_{which}"] for which in ("min", "desired", "max"))
     if least > most:
         problems.append(f"{P}machines_min is {least}: a number up to {P}machines_max ({most}) is accepted.")
     elif not least <= desired <= most:
         problems.append(
-            f"{P}machines_desired is {desired}: a number from {P}machines_min ({least}) to {P}machines_max ({most}) is accepted."
+            f"{P}machines_desired is {desired}: a number from {P}machines_min ({least}) to {P}machines_max "
+            f"({most}) is accepted."
         )
     storage, most_storage = v["database_storage_gb"], v["database_max_storage_gb"]
     if most_storage and most_storage < storage * 1.1:
         problems.append(
-            f"{P}database_max_storage_gb is {most_storage}: 0, or a tenth or more above {P}database_storage_gb ({storage}), is accepted."
+            f"{P}database_max_storage_gb is {most_storage}: 0, or a tenth or more above {P}database_storage_gb "
+            f"({storage}), is accepted."
         )
     problems += certificate_problems(v)
     for index, schedule in enumerate(v["schedules"]):
         if schedule.get("min", 0) > schedule.get("max", 100):
             problems.append(
-                f"{P}schedules[{index}].min is {schedule['min']}: a number up to its max ({schedule['max']}) is accepted."
+                f"{P}schedules[{index}].min is {schedule['min']}: a number up to its max ({schedule['max']}) is "
+                "accepted."
             )
     return problems
 

@@ -103,10 +103,12 @@ except ImportError:
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or access_key and secret_key of stackyard_aws"
+CREDENTIALS = (
+    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or access_key and secret_key of stackyard_aws"
+)
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Something is not as the stack needs it; the message says what to set or do."""
 
 
@@ -125,20 +127,24 @@ class Account:
         try:
             return self.client("sts").get_caller_identity()["Account"]
         except (NoCredentialsError, PartialCredentialsError):
-            raise Refusal(f"There are no AWS credentials: {CREDENTIALS}.") from None
+            raise RefusalError(f"There are no AWS credentials: {CREDENTIALS}.") from None
         except NoRegionError:
-            raise Refusal("stackyard_region is not set: the name of a region, such as us-east-1, is accepted.") from None
+            raise RefusalError(
+                "stackyard_region is not set: the name of a region, such as us-east-1, is accepted."
+            ) from None
         except (EndpointConnectionError, ConnectTimeoutError):
             where = self.module.params.get("endpoint_url") or f"the AWS API of {self.module.region}"
-            raise Refusal(
+            raise RefusalError(
                 f"Nothing answers at {where}: check stackyard_region, endpoint_url of stackyard_aws, and the network "
                 "(the local cloud is started by 'localcloud up')."
             ) from None
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            raise Refusal(f"AWS refuses the credentials ({code}): {CREDENTIALS}, valid ones that have not expired.") from None
+            raise RefusalError(
+                f"AWS refuses the credentials ({code}): {CREDENTIALS}, valid ones that have not expired."
+            ) from None
         except BotoCoreError as error:
-            raise Refusal(f"AWS cannot be called ({error}): {CREDENTIALS}, and check stackyard_region.") from None
+            raise RefusalError(f"AWS cannot be called ({error}): {CREDENTIALS}, and check stackyard_region.") from None
 
     def zones(self, wanted, variable):
         if not wanted:
@@ -147,7 +153,9 @@ class Account:
         there = sorted(z["ZoneName"] for z in answer["AvailabilityZones"] if z["State"] == "available")
         for zone in wanted:
             if zone not in there:
-                raise Refusal(f"{variable} names {zone}, which is no available zone here: {', '.join(there)} are accepted.")
+                raise RefusalError(
+                    f"{variable} names {zone}, which is no available zone here: {', '.join(there)} are accepted."
+                )
 
     def hosted_zone(self, zone_id, variable, domain, domain_variable):
         if not zone_id:
@@ -159,10 +167,12 @@ class Account:
                 raise
             zone = None
         if zone is None or zone["Config"].get("PrivateZone"):
-            raise Refusal(f"{variable} is {zone_id}, and this account has no such public hosted zone: the id of one is accepted.")
+            raise RefusalError(
+                f"{variable} is {zone_id}, and this account has no such public hosted zone: the id of one is accepted."
+            )
         name = zone["Name"].rstrip(".")
         if domain and not f".{domain}".endswith(f".{name}"):
-            raise Refusal(f"{domain_variable} is {domain}: a name in the zone {variable} ({name}) is accepted.")
+            raise RefusalError(f"{domain_variable} is {domain}: a name in the zone {variable} ({name}) is accepted.")
 
     def certificate(self, arn, variable):
         if not arn:
@@ -172,11 +182,14 @@ class Account:
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("ResourceNotFoundException", "InvalidArnException"):
                 raise
-            raise Refusal(
-                f"{variable} is {arn}, and there is no such certificate in {self.module.region}: the ARN of one is accepted."
+            raise RefusalError(
+                f"{variable} is {arn}, and there is no such certificate in {self.module.region}: the ARN of one is"
+                " accepted."
             ) from None
         if found["Status"] != "ISSUED":
-            raise Refusal(f"{variable} is {arn}, which is {found['Status']}: a certificate that is issued is accepted.")
+            raise RefusalError(
+                f"{variable} is {arn}, which is {found['Status']}: a certificate that is issued is accepted."
+            )
 
     def vpc(self, vpc_id, variable):
         if not vpc_id:
@@ -186,7 +199,7 @@ class Account:
         except ClientError as error:
             if not error.response["Error"]["Code"].startswith("InvalidVpc"):
                 raise
-            raise Refusal(
+            raise RefusalError(
                 f"{variable} is {vpc_id}, and there is no such VPC in {self.module.region}: the id of one is accepted."
             ) from None
 
@@ -202,8 +215,9 @@ class Account:
                 raise
             answer = {"InstanceTypeOfferings": []}
         if not answer["InstanceTypeOfferings"]:
-            raise Refusal(
-                f"{variable} is {name}, which is not on offer in {self.module.region}: a type such as t3.small is accepted."
+            raise RefusalError(
+                f"{variable} is {name}, which is not on offer in {self.module.region}: a type such as t3.small is "
+                "accepted."
             )
 
 
@@ -235,7 +249,7 @@ def main():
         account.certificate(p["certificate_arn"], p["certificate_variable"])
         account.vpc(p["vpc_id"], p["vpc_variable"])
         account.instance_type(p["instance_type"], p["instance_type_variable"])
-    except Refusal as refusal:
+    except RefusalError as refusal:
         module.fail_json(msg=str(refusal))
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg="The account could not be checked")

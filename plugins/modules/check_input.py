@@ -7,8 +7,10 @@ module: check_input
 short_description: Refuse wrong variables of a stack before anything changes
 version_added: 0.1.0
 description:
-  - Looks at every variable of a stack and fails with one sentence that names the first that is wrong and what is accepted.
-  - A variable that begins like one of the stack's and is none of them is taken for a misspelt one; ansible-core lets it pass.
+  - Looks at every variable of a stack and fails with one sentence that names the first that is wrong and what is
+    accepted.
+  - A variable that begins like one of the stack's and is none of them is taken for a misspelt one; ansible-core lets
+    it pass.
   - Implemented as an action; it calls nothing.
 author: stackyard contributors
 options:

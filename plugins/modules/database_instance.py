@@ -8,7 +8,8 @@ short_description: Keep an RDS instance whose password comes straight from Secre
 version_added: 0.1.0
 description:
   - Starts, alters, awaits and removes an RDS instance.
-  - The master account is read from a secret by the module itself, so that the password is never an argument, a variable or
+  - The master account is read from a secret by the module itself, so that the password is never an argument, a
+    variable or
     a result of Ansible. M(amazon.aws.rds_instance) takes it as an argument, shows no difference, fails while an
     instance is being created, and leaves the final snapshot without tags of its own.
   - The password is only used to make the instance; a later change of the secret does not alter it.
@@ -95,7 +96,8 @@ options:
     default: 3600
   state:
     description:
-      - V(present) starts or alters the instance without waiting, V(ready) awaits that it can be used, V(absent) removes it and
+      - V(present) starts or alters the instance without waiting, V(ready) awaits that it can be used, V(absent)
+        removes it and
         awaits that.
     type: str
     choices: [present, ready, absent]
@@ -164,7 +166,6 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
 )
-
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import Api, found_or_none, run
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan, WaitTimeout, missing_tags, wait_until
 
@@ -196,7 +197,9 @@ class Database:
 
     def describe(self):
         answer = found_or_none(
-            self.rds.describe_db_instances, ["DBInstanceNotFound", "DBInstanceNotFoundFault"], DBInstanceIdentifier=self.name
+            self.rds.describe_db_instances,
+            ["DBInstanceNotFound", "DBInstanceNotFoundFault"],
+            DBInstanceIdentifier=self.name,
         )
         return answer["DBInstances"][0] if answer else None
 
@@ -245,7 +248,9 @@ class Database:
         values = {key: pending.get(key, found.get(key)) for key in self.wanted()}
         groups = found.get("DBParameterGroups", [])
         values["DBParameterGroupName"] = groups[0]["DBParameterGroupName"] if groups else None
-        values["VpcSecurityGroupIds"] = sorted(group["VpcSecurityGroupId"] for group in found.get("VpcSecurityGroups", []))
+        values["VpcSecurityGroupIds"] = sorted(
+            group["VpcSecurityGroupId"] for group in found.get("VpcSecurityGroups", [])
+        )
         return values
 
     def account(self):
@@ -310,9 +315,7 @@ class Database:
         if not self.plan.update("db-instance-tags", self.name, {key: present.get(key) for key in [*add, *stale]}, add):
             return
         if add:
-            self.rds.add_tags_to_resource(
-                ResourceName=found["DBInstanceArn"], Tags=ansible_dict_to_boto3_tag_list(add)
-            )
+            self.rds.add_tags_to_resource(ResourceName=found["DBInstanceArn"], Tags=ansible_dict_to_boto3_tag_list(add))
         if stale:
             self.rds.remove_tags_from_resource(ResourceName=found["DBInstanceArn"], TagKeys=stale)
 
@@ -326,8 +329,8 @@ class Database:
         else:
             if found["Engine"] != self.params["engine"]:
                 self.module.fail_json(
-                    msg=f"The database {self.name} runs {found['Engine']}, and engine asks for {self.params['engine']}: an engine "
-                    "cannot be changed; keep the value, or destroy the stack first."
+                    msg=f"The database {self.name} runs {found['Engine']}, and engine asks for "
+                    f"{self.params['engine']}: an engine cannot be changed; keep the value, or destroy the stack first."
                 )
             self.modify(found)
         return self.endpoint()
@@ -358,7 +361,9 @@ class Database:
                 self.remove(found, keep)
         if not self.plan.check_mode and self.describe():
             self.await_status("not there")
-        snapshots = self.rds.pages("describe_db_snapshots", "DBSnapshots", DBInstanceIdentifier=self.name, SnapshotType="manual")
+        snapshots = self.rds.pages(
+            "describe_db_snapshots", "DBSnapshots", DBInstanceIdentifier=self.name, SnapshotType="manual"
+        )
         prefix = f"{self.name}-final-"
         for snapshot in snapshots:
             name = snapshot["DBSnapshotIdentifier"]

@@ -60,7 +60,6 @@ tags:
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
-
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import Api, found_or_none, run
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import placeholder
 
@@ -79,7 +78,8 @@ def resolve(module):
             return {"changed": False, "id": placeholder("ami"), "name": "", "tags": {}}
         if not answer:
             module.fail_json(
-                msg=f"There is no image of {application} yet (no parameter {p['parameter']}): {bake}, or set {p['variable']}."
+                msg=f"There is no image of {application} yet (no parameter {p['parameter']}): "
+                f"{bake}, or set {p['variable']}."
             )
         identifier = answer["Parameter"]["Value"]
         source = f"The parameter {p['parameter']} holds {identifier}"

@@ -7,11 +7,13 @@ module: secret
 short_description: Keep a secret whose random fields are made once and never leave the module
 version_added: 0.1.0
 description:
-  - Makes a secret in Secrets Manager whose value is a JSON object of fields. A random field is made inside the module, in the
+  - Makes a secret in Secrets Manager whose value is a JSON object of fields. A random field is made inside the
+    module, in the
     process that calls AWS, so that it never is an argument, a variable or a result of Ansible, at no verbosity.
   - A field that is there keeps its value; missing fields are added; fixed fields are brought to what is asked.
   - A name that is still in its deletion window is restored, with the values it had, since AWS refuses to make it anew.
-  - M(community.aws.secretsmanager_secret) takes the value as an argument, so that it has to be made in a variable first.
+  - M(community.aws.secretsmanager_secret) takes the value as an argument, so that it has to be made in a variable
+    first.
 author: stackyard contributors
 options:
   name:
@@ -24,7 +26,8 @@ options:
     default: ""
   fields:
     description:
-      - Fields by name. Each is a mapping of either C(value), a fixed string that is no secret, or C(random), the length of a
+      - Fields by name. Each is a mapping of either C(value), a fixed string that is no secret, or C(random), the
+        length of a
         random string of letters and digits, from 16 to 128.
       - C(special) gives further characters that a random field may hold.
     type: dict
@@ -37,7 +40,8 @@ options:
     type: dict
     default: {}
   recovery_days:
-    description: With O(state=absent), days (7 to 30) in which the secret can be restored; V(0) removes it at once and for good.
+    description: With O(state=absent), days (7 to 30) in which the secret can be restored; V(0) removes it at once and
+      for good.
     type: int
     default: 7
   state:
@@ -87,28 +91,27 @@ changes:
   returned: always
 """
 
+import contextlib
 import json
 import secrets
 import string
 
-try:
+with contextlib.suppress(ImportError):  # AnsibleAWSModule says so in a sentence
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # AnsibleAWSModule says so in a sentence
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
 )
-
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan, missing_tags
 
 ALPHABET = string.ascii_letters + string.digits
 
 
 def random_text(length, special):
-    """Return a random string that holds a small letter, a capital and a digit, since some services ask for all three."""
+    """Return a random string that holds a small letter, a capital and a digit, since some services ask for all "
+    "three."""
     alphabet = ALPHABET + special
     while True:
         text = "".join(secrets.choice(alphabet) for _unused in range(length))
@@ -199,9 +202,7 @@ class Secret:
             "secret-description", self.name, found.get("Description", ""), p["description"]
         ):
             self.client.update_secret(SecretId=self.name, Description=p["description"])
-        add = missing_tags(
-            boto3_tag_list_to_ansible_dict(found.get("Tags", [])), {**p["tags"], "Name": self.name}
-        )
+        add = missing_tags(boto3_tag_list_to_ansible_dict(found.get("Tags", [])), {**p["tags"], "Name": self.name})
         if add and self.plan.update("secret-tags", self.name, None, add):
             self.client.tag_resource(SecretId=self.name, Tags=ansible_dict_to_boto3_tag_list(add))
         return found["ARN"]
@@ -241,7 +242,9 @@ def main():
     if problem:
         module.fail_json(msg=problem)
     if p["recovery_days"] != 0 and not 7 <= p["recovery_days"] <= 30:
-        module.fail_json(msg=f"recovery_days is {p['recovery_days']}: 0, or a number of days from 7 to 30, is accepted.")
+        module.fail_json(
+            msg=f"recovery_days is {p['recovery_days']}: 0, or a number of days from 7 to 30, is accepted."
+        )
     secret = Secret(module.client("secretsmanager"), plan, p)
     result = {"name": p["name"]}
     try:
@@ -253,7 +256,9 @@ def main():
         module.fail_json_aws(error, msg=f"The secret {p['name']} could not be brought in order")
     except ValueError:
         # Nothing of the value may show in the message.
-        module.fail_json(msg=f"The secret {p['name']} is there, but its value is no JSON object: it is not one of ours.")
+        module.fail_json(
+            msg=f"The secret {p['name']} is there, but its value is no JSON object: it is not one of ours."
+        )
     module.exit_json(**result, **plan.result())
 
 

@@ -9,7 +9,8 @@ version_added: 0.1.0
 description:
   - Makes, alters and removes the security groups of one stack in a VPC from one list, whose rules may refer to
     each other in any direction.
-  - Groups are found by the name C(<name>-<group>). A group that carries all the O(tags) and is no longer listed is removed.
+  - Groups are found by the name C(<name>-<group>). A group that carries all the O(tags) and is no longer listed is
+    removed.
   - M(amazon.aws.ec2_security_group) handles one group a task, cannot make two groups that refer to each other, and
     needs the VPC to exist in check mode.
 author: stackyard contributors
@@ -130,13 +131,12 @@ changes:
   returned: always
 """
 
-try:
+import contextlib
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule says so in a sentence
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # AnsibleAWSModule says so in a sentence
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan
 from ansible_collections.stackyard.aws.plugins.module_utils.security_groups import GROUP_OPTIONS, SecurityGroups
 

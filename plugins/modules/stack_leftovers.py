@@ -7,8 +7,10 @@ module: stack_leftovers
 short_description: List what is left of a stack, and remove what was kept
 version_added: 0.1.0
 description:
-  - Asks every service that a stack uses for resources with the tags C(stackyard:environment) and C(stackyard:application).
-  - What carries C(stackyard:keep) is kept on purpose, that is final snapshots of databases, images with their snapshots, and the
+  - Asks every service that a stack uses for resources with the tags C(stackyard:environment) and
+    C(stackyard:application).
+  - What carries C(stackyard:keep) is kept on purpose, that is final snapshots of databases, images with their
+    snapshots, and the
     parameter that names the image. The rest is left by mistake.
   - Describes are asked rather than the tagging API, which goes on naming things for a while after they are gone.
   - A secret in its deletion window, and a machine that is terminated, count as gone.
@@ -61,7 +63,6 @@ changes:
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
-
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import Api, found_or_none, run
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan
 
@@ -207,7 +208,13 @@ class Leftovers:
         for item in s3.list_buckets()["Buckets"]:
             answer = found_or_none(
                 s3.get_bucket_tagging,
-                ["NoSuchTagSet", "AccessDenied", "PermanentRedirect", "IllegalLocationConstraintException", "NoSuchBucket"],
+                [
+                    "NoSuchTagSet",
+                    "AccessDenied",
+                    "PermanentRedirect",
+                    "IllegalLocationConstraintException",
+                    "NoSuchBucket",
+                ],
                 Bucket=item["Name"],
             )
             if answer:

@@ -11,8 +11,10 @@ description:
   - Every resource is made and tagged in one call and found again by its C(Name) tag, so that a run that is cut off
     anywhere is completed by the next one, with nothing double. The modules of amazon.aws make route tables and network
     ACLs first and tag them later, and attach an internet gateway that they could not find again.
-  - In check mode the whole network is announced also on an empty account, where the single modules stop for want of ids.
-  - Gateways are started without waiting. A default route to a NAT gateway is added once the gateway is available; see O(wait).
+  - In check mode the whole network is announced also on an empty account, where the single modules stop for want of
+    ids.
+  - Gateways are started without waiting. A default route to a NAT gateway is added once the gateway is available; see
+    O(wait).
 author: stackyard contributors
 options:
   name:
@@ -33,7 +35,8 @@ options:
         type: str
         required: true
       tier:
-        description: V(public) is routed to the internet gateway, V(private) to a NAT gateway if there is one, V(data) nowhere.
+        description: V(public) is routed to the internet gateway, V(private) to a NAT gateway if there is one, V(data)
+          nowhere.
         type: str
         choices: [public, private, data]
         required: true
@@ -61,7 +64,8 @@ options:
     elements: str
     default: []
   acls:
-    description: Network ACLs by tier. A tier that is not listed keeps the VPC's default ACL, which lets everything through.
+    description: Network ACLs by tier. A tier that is not listed keeps the VPC's default ACL, which lets everything
+      through.
     type: list
     elements: dict
     default: []
@@ -181,13 +185,12 @@ changes:
   returned: always
 """
 
+import contextlib
 import hashlib
 import time
 
-try:
+with contextlib.suppress(ImportError):  # AnsibleAWSModule says so in a sentence
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # AnsibleAWSModule says so in a sentence
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
@@ -210,7 +213,7 @@ TIERS = ["public", "private", "data"]
 ACL_PROTOCOLS = {"tcp": "6", "udp": "17", "icmp": "1", "all": "-1"}
 
 
-class Conflict(Exception):
+class ConflictError(Exception):
     """What is asked cannot be reached from what is there; the message says what to do."""
 
 
@@ -275,7 +278,7 @@ class Network:
     def named(self, resources, name):
         found = [item for item in resources if tags_of(item).get("Name") == name]
         if len(found) > 1:
-            raise Conflict(
+            raise ConflictError(
                 f"{len(found)} resources are named {name} where one is expected; remove all but one of them."
             )
         return found[0] if found else None
@@ -286,7 +289,7 @@ class Network:
         found = [vpc for vpc in self.by_tags("describe_vpcs", "Vpcs") if tags_of(vpc).get("Name") == self.name]
         if len(found) > 1:
             ids = ", ".join(vpc["VpcId"] for vpc in found)
-            raise Conflict(f"{len(found)} VPCs are named {self.name} ({ids}); remove all but one of them.")
+            raise ConflictError(f"{len(found)} VPCs are named {self.name} ({ids}); remove all but one of them.")
         if found:
             self.vpc_id = found[0]["VpcId"]
         return found[0] if found else None
@@ -302,7 +305,7 @@ class Network:
                 self.vpc_id = response["Vpc"]["VpcId"]
                 self.client.get_waiter("vpc_available").wait(VpcIds=[self.vpc_id])
         elif found["CidrBlock"] != cidr:
-            raise Conflict(
+            raise ConflictError(
                 f"The VPC {self.name} has the addresses {found['CidrBlock']}, and cidr asks for {cidr}: "
                 "a VPC's addresses cannot be changed; keep the value, or destroy the stack first."
             )
@@ -340,7 +343,7 @@ class Network:
                 continue
             for option, value in (("cidr", found["CidrBlock"]), ("zone", found["AvailabilityZone"])):
                 if subnet[option] != value:
-                    raise Conflict(
+                    raise ConflictError(
                         f"The subnet {name} has the {option} {value}, and {subnet[option]} is asked for: "
                         "a subnet cannot be changed; keep the value, or destroy the stack first."
                     )
@@ -389,11 +392,10 @@ class Network:
         for subnet in wanted:
             name = self.full(f"nat-{subnet['zone']}")
             address = self.named(addresses, name)
-            if address is None:
-                if self.plan.create("elastic-ip", name, {}):
-                    address = self.client.allocate_address(
-                        Domain="vpc", TagSpecifications=self.specification("elastic-ip", name)
-                    )
+            if address is None and self.plan.create("elastic-ip", name, {}):
+                address = self.client.allocate_address(
+                    Domain="vpc", TagSpecifications=self.specification("elastic-ip", name)
+                )
             found = self.named(live, name)
             if found is None:
                 if not self.plan.create("nat-gateway", name, {"zone": subnet["zone"]}):
@@ -421,7 +423,7 @@ class Network:
             states = {nat["NatGatewayId"]: nat for nat in self.inside("describe_nat_gateways", "NatGateways")}
             failed = [states[i].get("FailureMessage", "no reason given") for i in ids if states[i]["State"] == "failed"]
             if failed:
-                raise Conflict(f"A NAT gateway of {self.name} failed: {failed[0]}. Run again once that is mended.")
+                raise ConflictError(f"A NAT gateway of {self.name} failed: {failed[0]}. Run again once that is mended.")
             seen = [states[i]["State"] for i in ids]
             return all(state == "available" for state in seen), ", ".join(seen)
 
@@ -449,9 +451,9 @@ class Network:
             held |= {self.full(f"nat-{zone}") for zone in self.wanted_nat_zones()}
         for address in self.by_tags("describe_addresses", "Addresses"):
             name = tags_of(address).get("Name", "")
-            if name.startswith(prefix) and name not in held:
-                if self.plan.delete("elastic-ip", name, {"address": address.get("PublicIp")}):
-                    self.retrying(lambda a=address: self.client.release_address(AllocationId=a["AllocationId"]))
+            doomed = name.startswith(prefix) and name not in held
+            if doomed and self.plan.delete("elastic-ip", name, {"address": address.get("PublicIp")}):
+                self.retrying(lambda a=address: self.client.release_address(AllocationId=a["AllocationId"]))
 
     def wanted_nat_zones(self):
         if self.params["state"] == "absent":
@@ -749,6 +751,11 @@ class Network:
         vpc = self.find_vpc()
         self.delete_endpoints(self.endpoints())
         self.prune_nat(set())
+        self.delete_internet_gateway()
+        if vpc is not None:
+            self.delete_inside(vpc)
+
+    def delete_internet_gateway(self):
         for gateway in self.by_tags("describe_internet_gateways", "InternetGateways"):
             name = tags_of(gateway).get("Name", "")
             if name == self.name and self.plan.delete("internet-gateway", name, {}):
@@ -760,8 +767,8 @@ class Network:
                         )
                     )
                 self.client.delete_internet_gateway(InternetGatewayId=gateway_id)
-        if vpc is None:
-            return
+
+    def delete_inside(self, vpc):
         for table in self.ours("describe_route_tables", "RouteTables"):
             if self.plan.delete("route-table", tags_of(table)["Name"], {}):
                 for association in table.get("Associations", []):
@@ -877,7 +884,7 @@ def main():
             result = network.present()
         else:
             network.absent()
-    except (Conflict, WaitTimeout) as error:
+    except (ConflictError, WaitTimeout) as error:
         module.fail_json(msg=str(error))
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"The network {module.params['name']} could not be brought in order")

@@ -95,7 +95,9 @@ def test_life_of_the_stack(stack, cloud):
     assert len(values) == 10
     shown = created.stdout + created.stderr
     assert [value for value in values if value in shown] == []
-    templates = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=STACK)["LaunchTemplateVersions"]
+    templates = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=STACK)[
+        "LaunchTemplateVersions"
+    ]
     assert not [v for v in values if v in json.dumps(templates, default=str)]
 
     cloud.forget_requests()

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
 from support.figures import record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -62,7 +61,7 @@ TABLE = [
     one("type", f"{P}database_multi_az", "maybe", "true or false"),
     one("type", f"{P}network_zones", "us-east-1a", "a list of two or three"),
     one("type", f"{P}schedules", {"name": "night"}, "a list of mappings of name, recurrence"),
-    one("type", "stackyard_tags", ["cost"], "a mapping of tags"),
+    one("type", f"{P}tags", ["cost"], "a mapping of tags"),
     one("type", "stackyard_aws", {"endpoint": "http://127.0.0.1"}, "a mapping with region"),
     # Ranges
     one("range", f"{P}machines_max", 1000, "from 1 to 100"),
