@@ -270,7 +270,7 @@ class Certificate:
             Tags=ansible_dict_to_boto3_tag_list(self._wanted_tags()),
             **further,
         )
-        return self.acm.describe_certificate(CertificateArn=answer["CertificateArn"])["Certificate"]
+        return {"CertificateArn": answer["CertificateArn"], "Status": "PENDING_VALIDATION"}
 
     def _prove(self, certificate):
         arn = certificate["CertificateArn"]
@@ -297,7 +297,9 @@ class Certificate:
         last = []
 
         def probe():
-            last[:] = [self.acm.describe_certificate(CertificateArn=arn)["Certificate"]]
+            # A certificate requested a moment ago may not be known everywhere yet, and its records come later still.
+            answer = found_or_none(self.acm.describe_certificate, ["ResourceNotFoundException"], CertificateArn=arn)
+            last[:] = [(answer or {}).get("Certificate", {})]
             options = last[0].get("DomainValidationOptions", [])
             told = [option for option in options if "ResourceRecord" in option]
             return bool(options) and len(told) == len(options), f"{len(told)} of {len(options)} records told"

@@ -433,15 +433,15 @@ class Group:
 
     def absent(self):
         """Terminate the machines and delete the group, with its hooks, policies and schedules."""
-        if not self.found:
-            return self.plan.result()
-        if not self.found.get("Status"):
+        if self.found and not self.found.get("Status"):
             machines = sorted(instance["InstanceId"] for instance in self.found["Instances"])
             if self.plan.delete(GROUP_KIND, self.name, {"instances": machines}):
                 # Forced: terminates the machines, and no lifecycle action of theirs is waited for.
                 self.api.delete_auto_scaling_group(AutoScalingGroupName=self.name, ForceDelete=True)
         if self.params["wait"] and not self.module.check_mode:
-            self._wait_gone()
+            if self.found:
+                self._wait_gone()
+            self._wait_machines_gone()
         return self.plan.result()
 
     def _initial_capacity(self):
@@ -692,6 +692,26 @@ class Group:
         wait_until(
             probe,
             f"Deletion of auto scaling group {self.name}",
+            self.params["wait_timeout"],
+            hint="Run again to go on waiting.",
+        )
+
+    def _wait_machines_gone(self):
+        """A group that is deleted by force goes before its machines, which hold subnets and security groups."""
+        ec2 = Api(self.module, "ec2")
+        filters = [
+            {"Name": "tag:aws:autoscaling:groupName", "Values": [self.name]},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped", "shutting-down"]},
+        ]
+
+        def probe():
+            reservations = ec2.pages("describe_instances", "Reservations", Filters=filters)
+            left = [instance["InstanceId"] for item in reservations for instance in item["Instances"]]
+            return not left, ", ".join(left)
+
+        wait_until(
+            probe,
+            f"Termination of the machines of auto scaling group {self.name}",
             self.params["wait_timeout"],
             hint="Run again to go on waiting.",
         )

@@ -118,6 +118,8 @@ class InstanceProfile:
         self.params = module.params
         self.name = module.params["name"]
         self.plan = Plan(module.check_mode)
+        # For what is done to a role or profile made a moment ago, which may not be known everywhere yet.
+        self.settling = Api(module, "iam", retry_codes=["NoSuchEntity", "ConcurrentModification"])
         self.iam = Api(module, "iam", retry_codes=["ConcurrentModification", "ConcurrentModificationException"])
         self.role = None
         self.profile = None
@@ -206,7 +208,7 @@ class InstanceProfile:
             found = self.iam.get_role_policy(RoleName=self.name, PolicyName=name)["PolicyDocument"]
         differs = found is None or compare_policies(found, wanted)
         if differs and self.plan.update(f"policy of {ROLE}", f"{self.name}/{name}", found, wanted):
-            self.iam.put_role_policy(RoleName=self.name, PolicyName=name, PolicyDocument=json.dumps(wanted))
+            self.settling.put_role_policy(RoleName=self.name, PolicyName=name, PolicyDocument=json.dumps(wanted))
         for other in names:
             if other != name and self.plan.delete(f"policy of {ROLE}", f"{self.name}/{other}", other):
                 self.iam.delete_role_policy(RoleName=self.name, PolicyName=other)
@@ -236,7 +238,7 @@ class InstanceProfile:
                 self.iam.create_instance_profile(
                     InstanceProfileName=self.name, Tags=ansible_dict_to_boto3_tag_list(self._wanted_tags())
                 )
-                self.iam.add_role_to_instance_profile(InstanceProfileName=self.name, RoleName=self.name)
+                self.settling.add_role_to_instance_profile(InstanceProfileName=self.name, RoleName=self.name)
             return
         # A profile takes one role, and a run that was cut off may have left it empty.
         if roles != [self.name] and self.plan.update(f"role of {PROFILE}", self.name, roles, [self.name]):
