@@ -14,6 +14,8 @@ build {
       "ANSIBLE_CONFIG=${local.repository}/ansible.cfg",
       # The host key is minutes old and known to nobody.
       "ANSIBLE_HOST_KEY_CHECKING=False",
+      # Connections of this build alone: the next build's machine may get this one's address.
+      "ANSIBLE_SSH_CONTROL_PATH_DIR=${pathexpand("~/.ansible/cp")}/${formatdate("YYYYMMDDhhmmss", local.built)}-${var.application}",
       "ANSIBLE_NOCOLOR=True",
     ]
 
