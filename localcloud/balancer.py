@@ -32,7 +32,7 @@ from localcloud import base_images
 from localcloud.cloud import Cloud
 from localcloud.network import Network, NetworkError
 from localcloud.patches import elbv2
-from localcloud.podman import Podman, PodmanError, limit_options, runtime_options
+from localcloud.podman import PodmanError, limit_options, runtime_options
 
 log = logging.getLogger("localcloud")
 
@@ -531,10 +531,3 @@ def build_image(progress: Callable[[str], Any]) -> bool:
         last = [line for line in done.stderr.splitlines() if line.strip()][-3:]
         raise BalancerImageError(f"The load balancer's image could not be made: podman said {' / '.join(last)}")
     return True
-
-
-def remove_images(podman: Podman) -> None:
-    """Remove the images of balancers, which all clouds of this machine share."""
-    listing = podman("images", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={IMAGE_REPOSITORY}")
-    for reference in listing.split():
-        podman("rmi", "--force", reference, check=False)

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = "localhost/stackyard-base"
+# Made by every local cloud of a machine in the same way, and shared by them.
+SHARED = (REPOSITORY, "localhost/localcloud-balancer", "localhost/localcloud-database")
 RECIPE_LABEL = "stackyard.recipe"
 # The account by which Debian publishes its images on AWS.
 DEBIAN_ACCOUNT = "136693071363"
@@ -141,9 +143,9 @@ def is_current(name: str) -> bool:
 
 
 def remove_all() -> list[str]:
-    """Remove all base images; returns those that there were."""
+    """Remove all base images and those of balancers and databases; returns those that there were."""
     listing = _output(["podman", "images", "--filter", f"label={RECIPE_LABEL}", "--format={{.Repository}}:{{.Tag}}"])
-    found = [line for line in listing.split() if line.startswith(f"{REPOSITORY}:")]
+    found = [line for line in listing.split() if line.partition(":")[0] in SHARED]
     for line in found:
         subprocess.run(["podman", "rmi", "--force", line], check=False, capture_output=True)
     return found
