@@ -104,7 +104,9 @@ def database():
 @pytest.fixture(scope="session")
 def probe(machine):
     """The scenario's plug-in, switched on."""
-    machine.php("require_once ABSPATH.'wp-admin/includes/plugin.php'; activate_plugin('molecule-probe/molecule-probe.php');")
+    machine.php(
+        "require_once ABSPATH.'wp-admin/includes/plugin.php'; activate_plugin('molecule-probe/molecule-probe.php');"
+    )
 
     def ask(**options):
         answer = machine.get("/wp-json/molecule/v1/probe", **options)
