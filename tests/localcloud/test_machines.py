@@ -43,7 +43,8 @@ def machine(launch: Callable, profile: str):
 def test_launch_takes_a_few_seconds(launch):
     started = time.monotonic()
     launch().booted()
-    assert time.monotonic() - started < 10
+    # About three seconds on an idle machine with two processors.
+    assert time.monotonic() - started < 30
 
 
 def test_ssh_with_the_key_pair(machine):
