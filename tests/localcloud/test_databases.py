@@ -59,7 +59,8 @@ class Client:
 
 @pytest.fixture(scope="module")
 def client(cloud: TestCloud, launch: Callable[..., TestMachine], web: str) -> Client:
-    return Client(cloud, launch(SecurityGroupIds=[web]))
+    # Its network settles while it boots.
+    return Client(cloud, launch(SecurityGroupIds=[web]).booted())
 
 
 @pytest.fixture(scope="module")
