@@ -20,7 +20,7 @@ def main() -> int:
             Demo(options.application).up()
         else:
             with phase("Removing the local cloud"):
-                Demo("wordpress").down()
+                Demo("wordpress").stop_cloud("--base-images")
     except (PhaseError, SettingsError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -68,13 +68,14 @@ class Demo:
         else:
             with phase("Baking the image with Packer (one to four minutes)"):
                 self.bake(variables)
+                self.publish(variables)
         with phase(f"Deploying {self.environment}-{self.application} with Ansible (one to two minutes)"):
             self.deploy()
         self.tell_what_next()
 
     def start_cloud(self) -> None:
         """Start the local cloud unless it runs."""
-        run(program("localcloud"), "up")
+        run(program("localcloud"), "up", environment=self.aws_environment)
 
     def fetch(self, suite: str = "trixie") -> Path:
         """Put the application's code into a bucket of the local cloud.
@@ -88,18 +89,22 @@ class Demo:
         return artefacts.write_variables(BUILD / self.settings.name / f"{self.application}-{suite}.yml", variables)
 
     def bake(self, variables: Path) -> None:
-        """Bake an image and publish it to the environment."""
+        """Bake an image; Packer's manifest tells of it."""
         network = self.settings.default_vpc_cidr
         run(
             *(self.packer, "build", "-timestamp-ui"),
             f"-var-file=packer/{self.application}.pkrvars.hcl",
             f"-var-file={INVENTORY}/packer.pkrvars.hcl",
             *("-var", f"region={self.settings.region}"),
+            *("-var", f"ansible_playbook={program('ansible-playbook')}"),
             *("-var", f"source_cidrs={json.dumps([f'{network[1]}/32'])}"),
             *("-var", f"variable_files={json.dumps([f'{INVENTORY}/image.yml', str(variables)])}"),
             "packer/",
             environment=self.aws_environment,
         )
+
+    def publish(self, variables: Path) -> None:
+        """Make the image of the last bake the environment's."""
         self.playbook("image_publish", image_application=self.application)
         (BUILD / self.settings.name / f"{self.application}.digest").write_text(_digest(variables))
 
@@ -128,9 +133,9 @@ class Demo:
         given = self.variables | variables
         return [*command, "--extra-vars", json.dumps(given)] if given else command
 
-    def down(self) -> None:
+    def stop_cloud(self, *options: str) -> None:
         """Remove the local cloud with all that is in it."""
-        run(program("localcloud"), "down", "--base-images")
+        run(program("localcloud"), "down", *options, environment=self.aws_environment)
         shutil.rmtree(BUILD / self.settings.name, ignore_errors=True)
 
     def tell_what_next(self) -> None:
@@ -175,9 +180,13 @@ Try next:
 
     @property
     def aws_environment(self) -> dict[str, str]:
-        """How any AWS tool reaches the local cloud."""
+        """How any AWS tool, the inventory and the command line reach the local cloud."""
         return {
             **CREDENTIALS,
+            "LOCALCLOUD_NAME": self.settings.name,
+            "LOCALCLOUD_PORT": str(self.settings.port),
+            "LOCALCLOUD_STATE": str(self.settings.state),
+            "LOCALCLOUD_DEFAULT_VPC_CIDR": str(self.settings.default_vpc_cidr),
             "AWS_ENDPOINT_URL": self.settings.endpoint,
             "AWS_REGION": self.settings.region,
             # The calls take no time here, so that Packer need not wait 15 s between two.

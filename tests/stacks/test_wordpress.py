@@ -1,0 +1,303 @@
+"""WordPress end to end on the local cloud, as the issue of a site that heals itself asks.
+
+Each test leaves the site with two healthy machines.
+"""
+
+import base64
+import json
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import requests
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support import expected_conditions as seen
+from selenium.webdriver.support.ui import WebDriverWait
+
+from stacks.conftest import LOGS, Site
+from stacks.install_at_boot import user_data
+from support.browser import chromium, screenshot
+from support.figures import record
+from support.load import SteadyLoad
+from support.picture import png
+from support.waiting import until
+
+TITLE = "A site by stackyard"
+HEALTH = "curl -s -o /dev/null -m 2 -w '%{http_code}' http://127.0.0.1/healthz"
+
+
+def test_two_machines_in_two_zones(healthy_site: Site) -> None:
+    instances = healthy_site.group()["Instances"]
+    zones = {instance["AvailabilityZone"] for instance in instances}
+    record("wordpress", machines=len(instances), zones=len(zones))
+    assert len(instances) == 2
+    assert len(zones) == 2
+    assert TITLE in requests.get(healthy_site.url, timeout=15).text
+
+
+def test_a_person_publishes_a_post_with_a_picture(healthy_site: Site, tmp_path: Path) -> None:
+    """Log in, upload a picture, write a post with it, publish; then look at it from everywhere."""
+    site = healthy_site
+    admin = json.loads(site.secret("admin"))
+    picture = tmp_path / "yard.png"
+    picture.write_bytes(png(320, 200))
+    with chromium() as window:
+        wait = WebDriverWait(window, 60)
+        window.get(f"{site.url}wp-login.php")
+        window.find_element(By.ID, "user_login").send_keys(admin["username"])
+        window.find_element(By.ID, "user_pass").send_keys(admin["password"])
+        window.find_element(By.ID, "wp-submit").click()
+        wait.until(seen.presence_of_element_located((By.ID, "wpadminbar")))
+
+        window.get(f"{site.url}wp-admin/media-new.php?browser-uploader")
+        window.find_element(By.ID, "async-upload").send_keys(str(picture))
+        window.find_element(By.ID, "html-upload").click()
+        wait.until(seen.url_contains("upload.php"))
+        window.get(f"{site.url}wp-admin/upload.php?mode=list")
+        link = wait.until(
+            seen.presence_of_element_located((By.CSS_SELECTOR, "a[data-clipboard-text], .copy-attachment-url"))
+        )
+        image = link.get_attribute("data-clipboard-text") or ""
+        assert image.startswith(f"{site.url}wp-content/uploads/"), image
+
+        published = publish(window, wait, site.url, image)
+        assert published.startswith(site.url), published
+        window.get(published)
+        shown = window.find_element(By.CSS_SELECTOR, "img[alt=yard]")
+        until(
+            "the picture in the browser",
+            lambda: window.execute_script("return arguments[0].naturalWidth", shown) == 320,
+            20,
+        )
+        screenshot(window, "wordpress-post")
+
+    path, image_path = published[len(site.url) :], image[len(site.url) :]
+    assert "The yard in autumn" in requests.get(published, timeout=15).text
+    assert requests.get(image, timeout=15).content == picture.read_bytes()
+    host = site.url.removeprefix("http://").rstrip("/")
+    for machine in site.in_service():
+        page = site.shell(machine, f"curl -sf -H 'Host: {host}' 'http://127.0.0.1/{path}'")
+        assert "The yard in autumn" in page
+        site.shell(
+            machine,
+            f"curl -sf -H 'Host: {host}' 'http://127.0.0.1/{image_path}' -o /tmp/yard.png && test -s /tmp/yard.png",
+        )
+
+
+def publish(window: WebDriver, wait: WebDriverWait, url: str, image: str) -> str:
+    """Publish a post from the editor's page, by the call that its button makes; returns the post's address."""
+    window.get(f"{url}wp-admin/post-new.php")
+    wait.until(lambda shown: shown.execute_script("return !!(window.wp && wp.apiFetch)"))
+    window.set_script_timeout(60)
+    address: str = window.execute_async_script(
+        """
+        const [title, content, done] = arguments;
+        wp.apiFetch({path: '/wp/v2/posts', method: 'POST', data: {title, content, status: 'publish'}})
+          .then(post => done(post.link), error => done('failed: ' + error.message));
+        """,
+        "The yard in autumn",
+        f'<p>Crates, stacked.</p><img src="{image}" alt="yard">',
+    )
+    return address
+
+
+def test_a_second_run_changes_nothing(healthy_site: Site) -> None:
+    again = healthy_site.playbook("wordpress")
+    record("wordpress", deploy_again_s=again.seconds)
+    assert again.changed == 0
+
+
+def test_check_mode_changes_nothing(healthy_site: Site) -> None:
+    checked = healthy_site.playbook("wordpress", "--check", "--diff")
+    assert checked.changed == 0
+
+
+def test_a_killed_machine_is_replaced(healthy_site: Site) -> None:
+    """Only requests that were under way on the machine may fail."""
+    site = healthy_site
+    victim = site.in_service()[0]
+    with SteadyLoad(site.url, TITLE) as load:
+        until("fifty requests", lambda: load.total > 50, 60)
+        killed = time.monotonic()
+        site.localcloud("kill", victim)
+        heal = site.wait_healthy(without={victim})
+        until("fifty more requests", lambda n=load.total: load.total > n + 50, 60)
+    record("wordpress", heal_s=heal, failed_requests_kill=load.failed, total_requests_kill=load.total)
+    late = [failure for failure in load.failures if failure.began > killed]
+    assert not late, load.reasons()
+    assert load.failed <= load.threads, load.reasons()
+
+
+def test_a_machine_whose_nginx_stopped_is_replaced(healthy_site: Site) -> None:
+    site = healthy_site
+    victim = site.in_service()[0]
+    with SteadyLoad(site.url, TITLE) as load:
+        until("fifty requests", lambda: load.total > 50, 60)
+        site.shell(victim, "systemctl stop nginx")
+        site.wait_healthy(without={victim})
+    record("wordpress", failed_requests_stopped_nginx=load.failed)
+    assert load.failed == 0, load.reasons()
+
+
+def test_the_group_grows_and_shrinks(healthy_site: Site) -> None:
+    """2, 4, 2 machines; and the boot of a golden machine is timed on the way."""
+    site = healthy_site
+    scaling = site.client("autoscaling")
+    with SteadyLoad(site.url, TITLE) as load:
+        until("fifty requests", lambda: load.total > 50, 60)
+        scaling.set_desired_capacity(AutoScalingGroupName=site.name, DesiredCapacity=4)
+        site.wait_healthy(4)
+        scaling.set_desired_capacity(AutoScalingGroupName=site.name, DesiredCapacity=2)
+        site.wait_healthy(2)
+    record("wordpress", failed_requests_scale=load.failed, total_requests_scale=load.total)
+    assert load.failed == 0, load.reasons()
+
+
+def test_a_new_image_is_rolled_out_without_a_failed_request(healthy_site: Site, fresh_image: Future[str]) -> None:
+    site = healthy_site
+    image, before = fresh_image.result(timeout=600), set(site.in_service())
+    with SteadyLoad(site.url, TITLE) as load:
+        until("fifty requests", lambda: load.total > 50, 60)
+        site.playbook("wordpress", wordpress_stack_image_id=image)
+        site.wait_healthy(without=before)
+    record("wordpress", failed_requests_refresh=load.failed, total_requests_refresh=load.total)
+    assert load.failed == 0, load.reasons()
+    running = site.client("ec2").describe_instances(InstanceIds=site.in_service())["Reservations"]
+    assert {instance["ImageId"] for entry in running for instance in entry["Instances"]} == {image}
+    # Published, so that the stack is again what a run without that variable makes.
+    site.demo.publish(site.variables)
+    site.playbook("wordpress")
+    site.wait_healthy()
+
+
+def test_a_golden_machine_is_sooner_healthy_than_one_that_installs_at_boot(healthy_site: Site) -> None:
+    """Both from RunInstances to the first healthy answer, outside the group, with the same boot document."""
+    site = healthy_site
+    golden = seconds_to_healthy(site)
+    data = site.client("ec2").describe_launch_template_versions(LaunchTemplateName=site.name, Versions=["$Latest"])
+    document = base64.b64decode(data["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]).decode()
+    debian = site.client("ec2").describe_images(
+        Owners=["136693071363"], Filters=[{"Name": "name", "Values": ["debian-13-amd64-*"]}]
+    )["Images"][0]["ImageId"]
+    script = user_data(site.client("s3"), site.demo.settings.region, document, site.variables)
+    installed = seconds_to_healthy(site, ImageId=debian, UserData=script)
+    record(
+        "wordpress",
+        boot_to_healthy_golden_s=golden,
+        boot_to_healthy_install_at_boot_s=installed,
+        boot_times_faster_golden=installed / golden,
+    )
+    assert installed >= 5 * golden
+
+
+def seconds_to_healthy(site: Site, **options: str) -> float:
+    """Launch a machine by the stack's template, wait for its first healthy answer, and end it."""
+    ec2 = site.client("ec2")
+    began = time.monotonic()
+    machine = ec2.run_instances(
+        LaunchTemplate={"LaunchTemplateName": site.name},
+        SubnetId=site.group()["VPCZoneIdentifier"].split(",")[0],
+        MinCount=1,
+        MaxCount=1,
+        **options,
+    )["Instances"][0]["InstanceId"]
+    try:
+        until(
+            f"a healthy answer of {machine}",
+            lambda: "200" in site.shell(machine, HEALTH, check=False),
+            600,
+            every=0.1,
+        )
+        return time.monotonic() - began
+    finally:
+        (LOGS / f"boot-{machine}.log").write_text(site.shell(machine, "journalctl --no-pager -b", check=False))
+        ec2.terminate_instances(InstanceIds=[machine])
+
+
+def test_the_site_comes_back_after_its_database(healthy_site: Site) -> None:
+    site = healthy_site
+    posts = requests.get(f"{site.url}wp-json/wp/v2/posts", timeout=15).json()
+    site.client("rds").reboot_db_instance(DBInstanceIdentifier=site.name)
+    until(
+        "the database",
+        lambda: (
+            site.client("rds").describe_db_instances(DBInstanceIdentifier=site.name)["DBInstances"][0][
+                "DBInstanceStatus"
+            ]
+            == "available"
+        ),
+        120,
+    )
+    until("the page", lambda: requests.get(site.url, timeout=30).status_code == 200, 120)
+    assert requests.get(f"{site.url}wp-json/wp/v2/posts", timeout=15).json() == posts
+    site.wait_healthy()
+
+
+def test_no_secret_is_anywhere(healthy_site: Site) -> None:
+    """The actual values are searched for in all places where one might have been left."""
+    site = healthy_site
+    values = set()
+    for name in ("admin", "database", "salts"):
+        values.update(value for value in json.loads(site.secret(name)).values() if len(value) >= 16)
+    assert len(values) >= 10
+    templates = site.client("ec2").describe_launch_template_versions(
+        LaunchTemplateName=site.name, Versions=["$Latest", "$Default"]
+    )
+    places = {
+        "the launch template": json.dumps(templates, default=str),
+        "Ansible's output at -vvv": site.first_run.output if site.first_run else "",
+        "the local cloud's logs": "".join(
+            path.read_text(errors="replace") for path in site.demo.settings.state.glob("*.log*")
+        )
+        + (site.demo.settings.state / "requests.jsonl").read_text(),
+    }
+    assert places["Ansible's output at -vvv"]
+    for machine in site.in_service():
+        places[f"user data of {machine}"] = site.shell(
+            machine, "cat /etc/stackyard/boot.json /var/lib/cloud/instance/user-data.txt"
+        )
+        places[f"arguments on {machine}"] = site.shell(
+            machine, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'", check=False
+        )
+        places[f"logs of {machine}"] = site.shell(
+            machine, "journalctl --no-pager -a; cat /var/log/*.log /var/log/*/*.log 2>/dev/null", check=False
+        )
+    found = [where for where, text in places.items() if any(value in text for value in values)]
+    assert not found
+    # The image itself: what was baked knows nothing of an environment.
+    machine = site.in_service()[0]
+    image = site.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]["ImageId"]
+    assert not site.files_with(image, sorted(values))
+
+
+def test_destroy_twice_and_create_again(healthy_site: Site) -> None:
+    site = healthy_site
+    refused = site.playbook("wordpress_destroy", check=False)
+    assert refused.status != 0
+    assert "stackyard_confirm" in refused.output
+    destroyed = site.playbook("wordpress_destroy", stackyard_confirm=site.name)
+    assert "snapshot" in destroyed.output
+    twice = site.playbook("wordpress_destroy", stackyard_confirm=site.name)
+    assert twice.changed == 0
+    left = left_behind(site)
+    record("wordpress", left_after_destroy=len(left))
+    assert left == []
+    assert site.containers() == []
+    site.playbook("wordpress")
+    site.wait_healthy()
+
+
+def left_behind(site: Site) -> list[str]:
+    """Resources that carry the stack's tags and are not kept on purpose."""
+    wanted = [
+        {"Key": "stackyard:environment", "Values": [site.demo.environment]},
+        {"Key": "stackyard:application", "Values": [site.demo.application]},
+    ]
+    pages = site.client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(TagFilters=wanted)
+    return [
+        entry["ResourceARN"]
+        for page in pages
+        for entry in page["ResourceTagMappingList"]
+        if {"Key": "stackyard:keep", "Value": "true"} not in entry["Tags"]
+    ]
