@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.local_cloud import TestCloud, TestMachine, Vpc, new_cloud
-from support.waiting import until
 
 from localcloud import base_images
+from support.local_cloud import TestCloud, TestMachine, Vpc, new_cloud
+from support.waiting import until
 
 
 @pytest.fixture(scope="session")

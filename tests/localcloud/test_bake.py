@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from support.figures import record
 from support.local_cloud import REPOSITORY, TestCloud, TestMachine
 from support.waiting import until

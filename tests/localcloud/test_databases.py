@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.local_cloud import TestCloud, TestMachine, Vpc
-from support.waiting import until
 
 from localcloud import database_images
 from localcloud.podman import limit_options, runtime_options
+from support.local_cloud import TestCloud, TestMachine, Vpc
+from support.waiting import until
 
 PASSWORD = "it's\\a~pass-word!"
 START_SECONDS = 60

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+
 from support.local_cloud import TestCloud, TestMachine, Vpc
 from support.waiting import until
 

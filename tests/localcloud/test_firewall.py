@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+
 from support.waiting import until
 
 SERVER = ["systemd-run", "--unit=web", "python3", "-m", "http.server", "8080"]

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from botocore.exceptions import ClientError
+
 from support.waiting import until
 
 

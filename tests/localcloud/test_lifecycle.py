@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support.local_cloud import new_cloud
-from support.waiting import until
 
 from localcloud.network import clashing_route
+from support.local_cloud import new_cloud
+from support.waiting import until
 
 
 def _server_ticks(cloud) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from support.control_plane import REPOSITORY, Cloud, control_plane_process
 
 PLAYBOOK_DEADLINE = 300

@@ -1,6 +1,7 @@
 """acm_certificate: requested and proven by DNS; what a cut-off run leaves is found again."""
 
 import pytest
+
 from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"

@@ -1,6 +1,7 @@
 """application_load_balancer: attributes, listeners and record, one property after the other."""
 
 import pytest
+
 from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"

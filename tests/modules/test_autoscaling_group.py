@@ -1,6 +1,7 @@
 """autoscaling_group: the whole life of a group with its hooks, policies and schedules."""
 
 import pytest
+
 from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"

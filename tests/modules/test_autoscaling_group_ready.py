@@ -1,6 +1,7 @@
 """autoscaling_group_ready: says when machines serve, and why they do not."""
 
 import pytest
+
 from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"

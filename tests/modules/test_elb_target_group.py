@@ -1,6 +1,7 @@
 """elb_target_group: the whole life of a target group, in check mode and for real."""
 
 import pytest
+
 from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"

@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+
 from support.module_life import ModuleLife
 
 NAME = "demo-wordpress"

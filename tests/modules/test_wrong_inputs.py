@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from support.figures import record
 
 REPOSITORY = Path(__file__).resolve().parents[2]

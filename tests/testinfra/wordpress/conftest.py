@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+
 import testinfra
 
 SITE = "blog.example.org"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from unit.localcloud.scaling_world import GROUP, World
 
 from localcloud import autoscaling as engine
 from localcloud.patches import elbv2
+from unit.localcloud.scaling_world import GROUP, World
 
 UNHEALTHY = elbv2.Health("unhealthy", "Target.FailedHealthChecks", "Health checks failed")
 

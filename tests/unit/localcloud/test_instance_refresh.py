@@ -7,9 +7,9 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from unit.localcloud.scaling_world import GROUP, World
 
 from localcloud.patches import elbv2
+from unit.localcloud.scaling_world import GROUP, World
 
 PATIENT = {"MinHealthyPercentage": 90, "InstanceWarmup": 0}
 

@@ -7,10 +7,10 @@ import pkgutil
 from collections.abc import Iterator
 
 import pytest
-from support.control_plane import Cloud, control_plane_process
-from support.gaps import Gap, all_gaps
 
 import localcloud.patches
+from support.control_plane import Cloud, control_plane_process
+from support.gaps import Gap, all_gaps
 
 GAPS = all_gaps()
 # Needs the catalogue of Debian's images, which only the local cloud has: tests/localcloud/test_services.py.
