@@ -173,6 +173,7 @@ WORDPRESS_RULES = (
     choice(f"{P}filesystem_throughput", "elastic", "bursting"),
     choice(f"{P}filesystem_mount", "efs", "nfs4"),
     flag(f"{P}filesystem_backup"),
+    flag(f"{P}https"),
     text(f"{P}domain", DOMAIN, "a domain name, such as www.example.com", empty=True),
     text(
         f"{P}hosted_zone_id",
@@ -288,11 +289,14 @@ def certificate_problems(v: Mapping[str, Any]) -> list[str]:
         problems.append(f"{P}certificate_arn and {P}certificate_file are both set: one of them is accepted.")
     if v["hosted_zone_id"] and not v["domain"]:
         problems.append(f"{P}domain is not set and {P}hosted_zone_id is: a domain of that zone is accepted.")
-    if v["domain"] and not (v["hosted_zone_id"] or v["certificate_arn"] or given):
+    source = bool(v["hosted_zone_id"] or v["certificate_arn"] or given)
+    if v["https"] and not source:
         problems.append(
-            f"{P}domain is {v['domain']}, and nothing says where its certificate comes from: one of {P}hosted_zone_id, "
-            f"{P}certificate_arn and {P}certificate_file is accepted."
+            f"{P}https is true, and nothing says where the certificate comes from: one of {P}hosted_zone_id (with "
+            f"{P}domain), {P}certificate_arn and {P}certificate_file is accepted, or {P}https: false for plain HTTP."
         )
+    if source and not v["https"]:
+        problems.append(f"{P}https is false, and a certificate is named: {P}https: true is accepted, or no certificate.")
     return problems
 
 

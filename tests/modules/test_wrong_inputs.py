@@ -119,7 +119,13 @@ TABLE = [
         "a tenth or more above",
         {f"{P}database_max_storage_gb": 40, f"{P}database_storage_gb": 50},
     ),
-    one("certificate without a source", f"{P}domain", "www.example.com", "where its certificate comes from"),
+    one("certificate without a source", f"{P}https", True, "where the certificate comes from"),
+    Wrong(
+        "certificate in vain",
+        f"{P}https",
+        "true is accepted",
+        {f"{P}hosted_zone_id": "Z0123456789ABCDEFGHIJ", f"{P}domain": "www.example.com"},
+    ),
     one("key without certificate", f"{P}certificate_file", "KEYLESS", "certificate_key_file is not set"),
     # Files
     one("not PEM", f"{P}certificate_file", "NOT_PEM", "in PEM form"),
@@ -144,13 +150,16 @@ TABLE = [
         "unknown hosted zone",
         f"{P}hosted_zone_id",
         "no such public hosted zone",
-        {f"{P}hosted_zone_id": "Z0123456789ABCDEFGHIJ", f"{P}domain": "www.example.com"},
+        {f"{P}https": True, f"{P}hosted_zone_id": "Z0123456789ABCDEFGHIJ", f"{P}domain": "www.example.com"},
     ),
     Wrong(
         "unknown certificate",
         f"{P}certificate_arn",
         "no such certificate",
-        {f"{P}certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"},
+        {
+            f"{P}https": True,
+            f"{P}certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000",
+        },
     ),
     one("unknown VPC", f"{P}network_vpc_id", "vpc-0123456789abcdef0", "no such VPC"),
     # The way to AWS

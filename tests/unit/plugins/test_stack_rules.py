@@ -18,6 +18,8 @@ def values():
         "stackyard_environment": "demo",
         "stackyard_aws": {"region": "us-east-1"},
         "wordpress_admin_email": "admin@example.com",
+        "wordpress_stack_domain": "www.example.com",
+        "wordpress_stack_hosted_zone_id": "Z0123456789ABCDEFGHIJ",
     }
     return yaml.safe_load(text.replace("{{ stackyard_region }}", "us-east-1")) | given
 
@@ -25,6 +27,12 @@ def values():
 def test_the_defaults_are_accepted():
     assert check(WORDPRESS.rules("provision"), values()) == []
     assert WORDPRESS.together("provision", values()) == []
+
+
+def test_plain_http_has_to_be_chosen():
+    without = values() | {"wordpress_stack_domain": "", "wordpress_stack_hosted_zone_id": ""}
+    assert "wordpress_stack_https: false" in WORDPRESS.together("provision", without)[0]
+    assert WORDPRESS.together("provision", without | {"wordpress_stack_https": False}) == []
 
 
 def test_every_stack_variable_has_a_rule():
