@@ -1,4 +1,4 @@
-"""WordPress end to end on the local cloud, as the issue of a site that heals itself asks.
+"""WordPress end to end on the local cloud: served, published to, killed, grown, rolled out, destroyed, made again.
 
 Each test leaves the site with two healthy machines.
 """
@@ -15,12 +15,12 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.ui import WebDriverWait
 
-from stacks.conftest import LOGS, Site
-from stacks.install_at_boot import user_data
 from support.browser import chromium, screenshot
 from support.figures import record
+from support.install_at_boot import user_data
 from support.load import SteadyLoad
 from support.picture import png
+from support.site import LOGS, Site
 from support.waiting import until
 
 TITLE = "A site by stackyard"
