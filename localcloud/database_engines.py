@@ -252,23 +252,25 @@ class PostgreSql:
 
     def set_master(self, execute: Execute, login: Login, create: bool) -> None:
         """A user that creates roles and databases, in RDS's role of administrators."""
-        user, password = _identifier(login.user), login.password.replace("'", "''")
+        user = _identifier(login.user)
         statements = [
             "SELECT 'CREATE ROLE rds_superuser NOLOGIN' WHERE NOT EXISTS"
             " (SELECT FROM pg_roles WHERE rolname = 'rds_superuser') \\gexec",
             "GRANT pg_monitor, pg_signal_backend, pg_checkpoint, pg_read_all_data, pg_write_all_data"
             " TO rds_superuser WITH ADMIN OPTION;",
-            f"SELECT 'CREATE ROLE {user} LOGIN' WHERE NOT EXISTS"
-            f" (SELECT FROM pg_roles WHERE rolname = '{login.user.replace(chr(39), chr(39) * 2)}') \\gexec",
-            f"ALTER ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD '{password}';",
+            # psql has no parameters for statements such as these: every value in them is quoted.
+            f"SELECT {_literal(f'CREATE ROLE {user} LOGIN')} WHERE NOT EXISTS"  # noqa: S608
+            f" (SELECT FROM pg_roles WHERE rolname = {_literal(login.user)}) \\gexec",
+            f"ALTER ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD {_literal(login.password)};",
             f"GRANT rds_superuser TO {user} WITH ADMIN OPTION;",
         ]
         if create:
             name = login.database or "postgres"
             if name != "postgres":
+                creation = _literal(f"CREATE DATABASE {_identifier(name)} OWNER {user}")
                 statements.append(
-                    f"SELECT 'CREATE DATABASE {_identifier(name)} OWNER {user}' WHERE NOT EXISTS"
-                    f" (SELECT FROM pg_database WHERE datname = '{name}') \\gexec"
+                    f"SELECT {creation} WHERE NOT EXISTS"  # noqa: S608
+                    f" (SELECT FROM pg_database WHERE datname = {_literal(name)}) \\gexec"
                 )
             statements.append(f"ALTER DATABASE {_identifier(name)} OWNER TO {user};")
         # The password must not reach the server's log when a statement fails.
@@ -327,6 +329,11 @@ def _option(text: str) -> str:
 def _identifier(text: str) -> str:
     """A quoted name of PostgreSQL."""
     return '"' + text.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    """A quoted string of PostgreSQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _psql_quoted(text: str) -> str:
