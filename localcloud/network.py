@@ -7,6 +7,7 @@ at the start of a VPC. The way out is podman's masquerading.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import subprocess
@@ -146,9 +147,17 @@ def _raise_bridge(network: Network) -> None:
     if anchor not in links:
         ip("tuntap", "add", "dev", anchor, "mode", "tap")
     ip("link", "set", anchor, "master", network.bridge, "up")
+    # A bridge without an address of its own takes the lowest of its ports', and changes it when that port leaves: the
+    # machines' neighbour tables would be wrong, and DNS and API unreachable, for half a minute.
+    ip("link", "set", network.bridge, "address", _hardware_address(network.name))
     ip("link", "set", network.bridge, "up")
     for address in (network.gateway, network.resolver):
         ip("address", "replace", f"{address}/{network.cidr.prefixlen}", "dev", network.bridge)
+
+
+def _hardware_address(name: str) -> str:
+    """A locally administered MAC address for a network's bridge; the same for the same name."""
+    return "02:" + ":".join(f"{byte:02x}" for byte in hashlib.sha256(name.encode()).digest()[:5])
 
 
 def _anchor(bridge: str) -> str:
