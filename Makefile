@@ -44,7 +44,7 @@ demo-down: ## Remove the demo and its local cloud without a trace
 test: lint unit modules molecule e2e ## Run every test but the long ones
 
 .PHONY: lint
-lint: setup packer ## ansible-lint, yamllint, ruff, mypy, packer fmt and validate
+lint: setup packer changelog collection ## ansible-lint, yamllint, ruff, mypy, packer fmt and validate, changelog, archive
 	ruff check .
 	ruff format --check .
 	mypy
