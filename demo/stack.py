@@ -74,8 +74,9 @@ class Demo:
         self.tell_what_next()
 
     def start_cloud(self) -> None:
-        """Start the local cloud unless it runs."""
-        run(program("localcloud"), "up", environment=self.aws_environment)
+        """Make the images that stand behind the API, where they are missing, and start the local cloud."""
+        for command in (("base-image", "debian-13"), ("database-image", "mariadb"), ("up",)):
+            run(program("localcloud"), *command, environment=self.aws_environment)
 
     def fetch(self, suite: str = "trixie") -> Path:
         """Put the application's code into a bucket of the local cloud.
