@@ -296,7 +296,9 @@ def certificate_problems(v: Mapping[str, Any]) -> list[str]:
             f"{P}domain), {P}certificate_arn and {P}certificate_file is accepted, or {P}https: false for plain HTTP."
         )
     if source and not v["https"]:
-        problems.append(f"{P}https is false, and a certificate is named: {P}https: true is accepted, or no certificate.")
+        problems.append(
+            f"{P}https is false, and a certificate is named: {P}https: true is accepted, or no certificate."
+        )
     return problems
 
 

@@ -45,6 +45,7 @@ def one(kind, name, value, says):
 
 
 KEY = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5IG9mIGFueWJvZHk=\n-----END PRIVATE KEY-----\n"
+UNKNOWN_CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
 SUBNETS = [
     {"name": f"{tier}-{zone}", "tier": tier, "zone": f"us-east-1{zone}", "cidr": f"10.42.{index}.0/24"}
     for index, (tier, zone) in enumerate((t, z) for t in ("public", "private", "data") for z in "ab")
@@ -158,7 +159,7 @@ TABLE = [
         "no such certificate",
         {
             f"{P}https": True,
-            f"{P}certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000",
+            f"{P}certificate_arn": UNKNOWN_CERTIFICATE,
         },
     ),
     one("unknown VPC", f"{P}network_vpc_id", "vpc-0123456789abcdef0", "no such VPC"),
