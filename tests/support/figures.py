@@ -1,5 +1,6 @@
 """Figures of a test run: flat name -> number or string, kept as build/figures/<name>.json."""
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def record(name: str, **figures: float | int | str) -> None:
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    known.update({key: round(value, 2) if isinstance(value, float) else value for key, value in figures.items()})
-    path.write_text(json.dumps(dict(sorted(known.items())), indent=2) + "\n")
+    # Test processes run side by side and add to the same file.
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        known = json.loads(file.read() or "{}")
+        known.update({key: round(value, 2) if isinstance(value, float) else value for key, value in figures.items()})
+        file.truncate(0)
+        file.write(json.dumps(dict(sorted(known.items())), indent=2) + "\n")
