@@ -9,7 +9,8 @@ import re
 
 import pytest
 
-INVENTORY = ("-i", "inventory/local/hosts.yml")
+from support.wordpress_account import INVENTORY, VARIABLES, announcements, bake, environment
+
 STACK = "demo-wordpress"
 CONFIRM = {"stackyard_confirm": STACK}
 
@@ -17,44 +18,18 @@ CONFIRM = {"stackyard_confirm": STACK}
 @pytest.fixture
 def stack(ansible, cloud):
     """Runs a playbook of the stack; an image is there, as after a bake."""
-    ec2 = cloud.client("ec2")
-    image = ec2.describe_images()["Images"][0]["ImageId"]
-    instance = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-    tags = [
-        {"Key": "stackyard:application", "Value": "wordpress"},
-        {"Key": "stackyard:environment", "Value": "demo"},
-        {"Key": "stackyard:keep", "Value": "true"},
-    ]
-    baked = ec2.create_image(
-        InstanceId=instance, Name="wordpress", TagSpecifications=[{"ResourceType": "image", "Tags": tags}]
-    )["ImageId"]
-    ec2.terminate_instances(InstanceIds=[instance])
-    cloud.client("ssm").put_parameter(Name="/stackyard/demo/wordpress/image", Value=baked, Type="String", Tags=tags)
-    cloud.forget_requests()
+    bake(cloud)
 
     def run(playbook="wordpress", variables=None, **options):
         return ansible.run_playbook(
             f"playbooks/{playbook}.yml",
             arguments=(*INVENTORY, *options.pop("arguments", ())),
-            environment={"LOCALCLOUD_PORT": cloud.endpoint.rsplit(":", 1)[1]},
-            extra_vars={"fleet_wait": False, "network_wait_timeout": 30, **(variables or {})},
+            environment=environment(cloud.endpoint),
+            extra_vars={**VARIABLES, **(variables or {})},
             **options,
         )
 
     return run
-
-
-def announcements(result):
-    """What changed, or would: the changes of our modules by resource, those of others by task and item."""
-    found = []
-    for task in result.tasks:
-        for answer in [task.result, *task.result.get("results", [])]:
-            if answer.get("changes"):
-                found += [(c["action"], c["type"], c["name"]) for c in answer["changes"]]
-            elif answer.get("changed") and "results" not in answer:
-                found.append(("change", task.name, str(answer.get("item", ""))))
-    # Mount targets are named by subnets, whose ids a check cannot know.
-    return sorted((action, kind, re.sub(r"subnet-[0-9a-f]+$", "subnet", name)) for action, kind, name in found)
 
 
 def left(cloud):
