@@ -1,0 +1,81 @@
+"""A run of the WordPress stack that is killed at a creating call, and the run after it.
+
+STACKYARD_SOAK set: 14 cut points, otherwise 2. STACKYARD_SEED repeats a choice of them.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from support.account import Account
+from support.control_plane import REPOSITORY
+from support.cutting_proxy import CuttingProxy, choose_cuts
+from support.figures import record
+from support.wordpress_account import INVENTORY, VARIABLES, announcements, bake, environment
+
+PLAYBOOK = "playbooks/wordpress.yml"
+CUT_DEADLINE = 300
+
+
+@pytest.fixture
+def run(ansible, cloud):
+    """Runs the playbook to its end."""
+
+    def run(**options):
+        return ansible.run_playbook(
+            PLAYBOOK, arguments=INVENTORY, environment=environment(cloud.endpoint), extra_vars=VARIABLES, **options
+        )
+
+    return run
+
+
+def run_until(cut, ansible, cloud):
+    """Run the playbook through a proxy that kills it; tell whether it came to that."""
+    mark = ("STACKYARD_CUT", uuid.uuid4().hex)
+    with CuttingProxy(cloud.endpoint, cut, "=".join(mark)) as proxy:
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), *INVENTORY, PLAYBOOK]
+        for name, value in VARIABLES.items():
+            command += ["-e", f'{{"{name}": {str(value).lower()}}}']
+        subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=ansible._environment() | environment(proxy.endpoint) | dict([mark]),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=CUT_DEADLINE,
+            check=False,
+        )
+        return proxy.happened
+
+
+def test_a_run_that_was_cut_off_is_completed_by_the_next(run, ansible, cloud):
+    count = 14 if os.environ.get("STACKYARD_SOAK") else 2
+    seed = int(os.environ.get("STACKYARD_SEED") or random.SystemRandom().randrange(10_000))
+    bake(cloud)
+    run()
+    whole = Account(cloud.client)
+    cuts = choose_cuts(cloud.writes(), count, seed)
+    print(f"STACKYARD_SEED={seed}: {', '.join(map(str, cuts))}")
+
+    problems = {}
+    for cut in cuts:
+        cloud.reset()
+        bake(cloud)
+        if not run_until(cut, ansible, cloud):
+            problems[str(cut)] = ["the call was never made"]
+            continue
+        run()
+        found = Account(cloud.client).differences(whole)
+        found += [f"the next run repeats {change}" for change in announcements(run())]
+        print(f"{cut}: {found or 'completed'}", flush=True)
+        if found:
+            problems[str(cut)] = found
+    record("wordpress", cut_points_tried=count, cut_points_completed=count - len(problems))
+    assert problems == {}, f"seed {seed}\n" + "\n".join(
+        f"{cut}: {line}" for cut, lines in problems.items() for line in lines
+    )
