@@ -58,7 +58,15 @@ unit: setup ## Filters, specs against defaults, parts of the local cloud without
 
 .PHONY: modules
 modules: setup ## Own modules and cloud roles against the control plane alone (no root)
-	python -m pytest tests/modules
+	python -m pytest --numprocesses=2 --maxschedchunk=1 tests/modules
+
+# Apart from `test`, because a machine may well have no Python 3.11.
+.PHONY: test-oldest
+test-oldest: export STACKYARD_VENV := .venv-oldest
+test-oldest: export STACKYARD_PYTHONS := 3.11
+test-oldest: ## Plugins and the stack in check mode with the oldest Ansible and Python (ansible-core 2.19, 3.11)
+	@tools/setup controller
+	.venv-oldest/bin/python -m pytest tests/unit/plugins tests/modules/test_oldest.py
 
 .PHONY: molecule
 molecule: setup-machines ## Machine roles on real systemd machines (SUITE=debian-13 or debian-12)

@@ -199,6 +199,37 @@ class Ansible:
         task = {"name": f"Run {role}", "ansible.builtin.import_role": include, "vars": variables or {}}
         return self.run_play({"tasks": [task]}, **options)
 
+    def refusals(self, role: str, wrong: list[dict[str, Any]]) -> list[str]:
+        """Run one role with one set of wrong variables after the other, in one play, each from a fresh start.
+
+        Returns:
+            What each run said when it failed; an empty text where it did not.
+        """
+        blocks = [
+            {
+                "name": f"Try {number}",
+                "block": [
+                    {
+                        "name": "Run",
+                        "ansible.builtin.include_role": {"name": f"stackyard.aws.{role}"},
+                        "vars": variables,
+                    }
+                ],
+                "rescue": [{"name": "Go on", "ansible.builtin.debug": {"msg": "refused"}}],
+                "always": [{"name": f"End of {number}", "ansible.builtin.debug": {"msg": ""}}],
+            }
+            for number, variables in enumerate(wrong)
+        ]
+        said: list[list[str]] = [[]]
+        for task in self.run_tasks(blocks).tasks:
+            if task.name == f"End of {len(said) - 1}":
+                said.append([])
+            elif task.failed:
+                answers = [task.result, *task.result.get("results", [])]
+                said[-1] += [str(answer["msg"]) for answer in answers if answer.get("failed") and answer.get("msg")]
+                said[-1] += [str(answer["argument_errors"]) for answer in answers if answer.get("argument_errors")]
+        return [" ".join(messages) for messages in said[:-1]]
+
     def run_play(self, play: dict[str, Any], **options: Any) -> PlaybookResult:
         """Run one play on localhost with the module defaults of this cloud."""
         playbook = self.directory / f"play-{self._runs + 1}.yml"
@@ -289,3 +320,13 @@ def ansible(cloud: Cloud, collections: Path, tmp_path: Path) -> Ansible:
     if not shutil.which(str(Path(sys.executable).parent / "ansible-playbook")):
         pytest.fail("ansible-playbook is not beside this Python; install the 'controller' extra")
     return Ansible(cloud=cloud, directory=tmp_path, collections=collections)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: whoever is handed one at the end makes the others wait for it.
+
+    pytest-xdist hands out the first tests two by two. The life of the stack, which is the longest of all, is paired
+    with one that is skipped.
+    """
+    first = ["test_wordpress_stack.py", "test_oldest.py", "test_cut_and_rerun.py", "test_wrong_inputs.py"]
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
