@@ -79,7 +79,7 @@ e2e: setup-browser packer ## Whole stacks on the local cloud, in a browser where
 .PHONY: soak
 soak: setup-browser packer ## The long trials, and molecule on Debian 12
 	SUITE=debian-12 molecule/run
-	STACKYARD_SOAK=1 python -m pytest tests/stacks
+	STACKYARD_SOAK=1 python -m pytest tests/modules/test_cut_and_rerun.py tests/stacks
 
 .PHONY: changelog
 changelog: setup ## Check the changelog fragments
