@@ -21,9 +21,8 @@ LEFT_OUT = re.compile(
 )
 ID = re.compile(r"\b(?:[a-z]{1,8}|vpce-svc|eipalloc|eipassoc|rtbassoc|aclassoc)-[0-9a-f]{8,17}\b")
 # What AWS puts at the end of an ARN or of a name to make it unique: a number or the time.
-MADE_UNIQUE = re.compile(
-    r"(?<=[-/:.])(?:[0-9a-f]{16}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]{10,}|[0-9]{4}(?:-[0-9]{2}){4})\b"
-)
+MADE_UNIQUE = re.compile(r"(?<=[-/:.])(?:[0-9a-f]{16}|[0-9]{10,}|[0-9]{4}(?:-[0-9]{2}){4})\b")
+UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 SECRET_SUFFIX = re.compile(r"(:secret:[^\"]+?)-[A-Za-z0-9]{6}\b")
 
 OWN_ID = {
@@ -90,6 +89,8 @@ class Account:
 
     @staticmethod
     def _stable(text: str, labels: dict[str, str]) -> str:
+        # First, since the end of one may look like an id.
+        text = UUID.sub("<unique>", text)
         text = ID.sub(lambda match: labels.get(match.group(0), "<id>"), text)
         text = SECRET_SUFFIX.sub(r"\1", text)
         text = MADE_UNIQUE.sub("<unique>", text)
@@ -175,7 +176,7 @@ class Account:
             # Target tracking names its alarms by itself.
             yield (
                 "alarm",
-                re.sub(MADE_UNIQUE, "", alarm["AlarmName"]),
+                UUID.sub("", alarm["AlarmName"]),
                 {
                     key: alarm.get(key)
                     for key in ("MetricName", "Namespace", "Threshold", "ComparisonOperator", "Dimensions")
