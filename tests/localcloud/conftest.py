@@ -104,9 +104,10 @@ def launch(
         return machine
 
     yield run
-    with contextlib.suppress(ec2.exceptions.ClientError):
-        if machines:
-            ec2.terminate_instances(InstanceIds=machines)
+    for machine in machines:
+        # One by one: of a list nothing is ended if one of them is no longer known.
+        with contextlib.suppress(ec2.exceptions.ClientError):
+            ec2.terminate_instances(InstanceIds=[machine])
     until(
         "the end of the module's machines",
         lambda: not {entry.name for entry in cloud.podman.containers("machine")} & set(machines),

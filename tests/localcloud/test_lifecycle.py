@@ -135,8 +135,8 @@ def test_down_leaves_nothing(other):
 
 def test_a_network_that_clashes_is_refused_before_anything_is_touched(other, cloud, vpc, launch):
     launch()
-    taken = f"{vpc.cidr.network_address}/16"
-    other.environment["LOCALCLOUD_DEFAULT_VPC_CIDR"] = taken
+    taken = vpc.cidr.supernet(new_prefix=16)
+    other.environment["LOCALCLOUD_DEFAULT_VPC_CIDR"] = str(taken)
     done = other.command("up", check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"localcloud: The default VPC's range {taken} clashes with a network")
