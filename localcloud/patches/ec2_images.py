@@ -50,7 +50,8 @@ def _create_image(self: AmisResponse) -> ActionResult:
     image.root_device_name, image.root_device_type = instance.root_device_name, "ebs"
     source = backend.amis.get(instance.image_id)
     image.boot_mode = source.boot_mode if source else image.boot_mode
-    _finish(self, image, tags, _root_mapping(self._get_param("BlockDeviceMappings", []), image))
+    asked = _root_mapping(self._get_param("BlockDeviceMappings", []), image)
+    _finish(self, image, tags, _root_volume(backend, instance) | asked)
     if on_new_image:
         on_new_image(image, instance, not self._get_bool_param("NoReboot"))
     return ActionResult({"ImageId": image.id})
@@ -108,6 +109,13 @@ def _block_device_mappings(self: Ami) -> list[dict[str, Any]]:
     ebs = {"VolumeSize": 8, "VolumeType": "gp3", "DeleteOnTermination": True, "Encrypted": False}
     ebs |= getattr(self, "localcloud_ebs", {})
     return [{"DeviceName": self.root_device_name, "Ebs": {**ebs, "SnapshotId": self.ebs_snapshot.id}}]
+
+
+def _root_volume(backend: Any, instance: Any) -> dict[str, Any]:
+    """What an image takes over from the volume that it is made of: an encrypted one makes an encrypted image."""
+    device = instance.block_device_mapping.get(instance.root_device_name)
+    volume = backend.volumes.get(device.volume_id) if device else None
+    return {"VolumeSize": volume.size, "Encrypted": bool(volume.encrypted)} if volume else {}
 
 
 def _root_mapping(mappings: Iterable[dict[str, Any]], image: Ami) -> dict[str, Any]:

@@ -104,6 +104,18 @@ def an_image_has_the_root_device_that_was_asked_for(cloud: Cloud) -> None:
 
 
 @gap("ec2_images")
+def an_image_of_an_encrypted_volume_is_encrypted(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    for encrypted in (True, False):
+        root = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 11, "Encrypted": encrypted}}
+        instance = _launch(cloud, BlockDeviceMappings=[root])["InstanceId"]
+        image = ec2.create_image(InstanceId=instance, Name=f"encrypted {encrypted}")["ImageId"]
+        found = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]
+        assert found["Encrypted"] is encrypted
+        assert found["VolumeSize"] == 11
+
+
+@gap("ec2_images")
 def the_name_of_an_image_is_used_once(cloud: Cloud) -> None:
     _image(cloud)
     with pytest.raises(ClientError, match=r"InvalidAMIName\.Duplicate"):
