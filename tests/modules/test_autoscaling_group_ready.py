@@ -45,7 +45,7 @@ def test_machines_in_service_are_ready(life, cloud, create):
     cloud.forget_requests()
     found = life.run({"wait_timeout": 30, "launch_template_name": NAME, "launch_template_version": "1"})
     assert (found["ready"], found["changed"], found["desired_capacity"]) == (True, False, 2)
-    assert [instance["instance_id"] for instance in found["instances"]] == machines(cloud)
+    assert sorted(instance["instance_id"] for instance in found["instances"]) == machines(cloud)
     assert found["outdated_instance_ids"] == []
     assert cloud.writes() == []
 
