@@ -141,12 +141,33 @@ class TestMachine:
         until(f"state {state} of {self.id}", lambda: self.describe()["State"]["Name"] == state, seconds)
 
 
-def _free_range(candidates: Iterator[str]) -> ipaddress.IPv4Network:
+# Until this process ends, for each range that it chose: see free_range.
+_reservations: list[socket.socket] = []
+
+
+def free_range(candidates: Iterator[str]) -> ipaddress.IPv4Network:
+    """A private network that neither this machine nor another test process uses.
+
+    A cloud makes its networks when something first needs them, so that no route tells of a range that was only just
+    chosen. A socket in the abstract namespace does: its name can be bound once, no file of it stays behind, and the
+    kernel frees it when the process ends, however it ends. It is as wide as the routes are, one network namespace.
+    """
     for candidate in candidates:
         network = ipaddress.IPv4Network(candidate)
-        if clashing_route(network) is None:
+        if clashing_route(network) is None and _reserve(network):
             return network
     raise AssertionError("this machine has no free private /16 network left")
+
+
+def _reserve(network: ipaddress.IPv4Network) -> bool:
+    reservation = socket.socket(socket.AF_UNIX)
+    try:
+        reservation.bind(f"\0stackyard-tests/{network}")
+    except OSError:
+        reservation.close()
+        return False
+    _reservations.append(reservation)
+    return True
 
 
 def free_port() -> int:
@@ -159,8 +180,9 @@ def free_port() -> int:
 def new_cloud() -> TestCloud:
     """Settings for a cloud of its own; not started."""
     start = secrets.randbelow(60)
-    cidr = _free_range(f"10.{130 + (start + i) % 60}.0.0/16" for i in range(60))
-    default = _free_range(f"172.{16 + (start + i) % 16}.0.0/16" for i in range(16))
+    cidr = free_range(f"10.{130 + (start + i) % 60}.0.0/16" for i in range(60))
+    # Not 172.31: a local cloud without settings has it.
+    default = free_range(f"172.{16 + (start + i) % 15}.0.0/16" for i in range(15))
     name = f"test-{secrets.token_hex(3)}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALCLOUD_"))}
     environment |= {
