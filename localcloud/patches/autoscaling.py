@@ -96,7 +96,6 @@ class IrreversibleInstanceRefreshError(AutoscalingClientError):  # noqa: D101
 def apply() -> None:
     """Apply the work-rounds to the moto of this process."""
     FakeAutoScalingGroup.set_desired_capacity = _only_note_capacity
-    FakeAutoScalingGroup.update = _update_group
     FakeAutoScalingGroup.tags = property(lambda self: self._tags, _sort_tags(FakeAutoScalingGroup.tags.fset))
     FakeScalingPolicy.execute = _within_sizes(FakeScalingPolicy.execute)
     AutoScalingBackend.update_attached_target_groups = _join_balancers
@@ -239,11 +238,6 @@ def _update_auto_scaling_group(self: Any) -> Any:
     desired = self._get_int_param("DesiredCapacity", group.desired_capacity)
     group.desired_capacity = max(int(minimum), min(int(maximum), int(desired)))
     return EmptyResult()
-
-
-def _update_group(self: FakeAutoScalingGroup, **fields: Any) -> None:
-    """CloudFormation's way to update a group: moto deletes and creates it, so that this is not reached."""
-    raise NotImplementedError("groups are updated by the API call")
 
 
 def _delete_auto_scaling_group(self: Any) -> Any:
