@@ -434,8 +434,10 @@ class Pass:
         member.activity.progress = 30
         return member.activity
 
-    def complete(self, member: Member, wait: Wait, result: str) -> None:
-        """End the wait for one hook."""
+    def complete(
+        self, member: Member, wait: Wait, result: str, reason: str = "Lifecycle Action Completed with ABANDON Result"
+    ) -> None:
+        """End the wait for one hook; the reason is given if that abandons a launch."""
         self.changed = True
         member.waits.remove(wait)
         if result == "CONTINUE":
@@ -444,6 +446,13 @@ class Pass:
         member.waits.clear()
         if member.lifecycle_state == "Pending:Wait":
             self._launch_failed()
+            if member.activity is not None:
+                member.activity.finish(
+                    self.now,
+                    "Cancelled",
+                    "Instance failed to complete user's Lifecycle Action: "
+                    f"Lifecycle Action with token {wait.token} was abandoned: {reason}",
+                )
             self.begin_terminate(
                 member,
                 f"{self._at()} an instance was taken out of service: "
@@ -515,7 +524,7 @@ class Pass:
         for wait in list(member.waits):
             if wait in member.waits and self.now >= min(wait.deadline, wait.limit):
                 log.info("%s: hook %s of %s timed out: %s", self.group.name, wait.hook, member.id, wait.default_result)
-                self.complete(member, wait, wait.default_result)
+                self.complete(member, wait, wait.default_result, "Heartbeat Timeout")
         if member.lifecycle_state == "Pending:Wait" and not member.waits and not member.dead:
             self._enter_service(member)
         elif member.lifecycle_state == "Terminating:Wait" and (not member.waits or member.instance.state in ENDED):

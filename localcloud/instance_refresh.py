@@ -4,12 +4,17 @@ Modelled: minimum and maximum healthy percentage, warm-up, skip matching, checkp
 alarms, a desired configuration that becomes the group's on success, protected and standby instances, cancelling, and
 rolling back by call or by itself.
 
-The bounds are kept as AWS describes them: never fewer than the minimum healthy percentage in service (save that one
-instance at a time may always be replaced), never more than the maximum healthy percentage in all. With a maximum above
-100 a replacement therefore serves before an old instance leaves.
+The bounds are kept as AWS describes them: never fewer than the minimum healthy percentage in service, never more than
+the maximum healthy percentage in all. Where that leaves no room, one instance at a time is replaced: launched before
+the old one leaves if a maximum was given, and after it if none was.
+https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html
 
-Left out: replacing a root volume in place of the instance. A refresh that makes no progress for an hour fails, as on
-AWS; ``LOCALCLOUD_REFRESH_STALL_SECONDS`` shortens the hour for trials.
+A refresh that makes no progress for an hour fails, as on AWS: launches that fail or are abandoned by a life cycle hook,
+and machines that do not pass their health checks, are tried again until then. Only an alarm, or a call, is quicker.
+``LOCALCLOUD_REFRESH_STALL_SECONDS`` shortens the hour for trials.
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html#instance-refresh-limitations
+
+Left out: replacing a root volume in place of the instance, matching by instance type, the limit of 14 days.
 """
 
 from __future__ import annotations
@@ -34,7 +39,6 @@ log = logging.getLogger("localcloud")
 ENDED = frozenset({"Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"})
 DEFAULTS: dict[str, Any] = {
     "AutoRollback": False,
-    "MaxHealthyPercentage": 100,
     "MinHealthyPercentage": 90,
     "ScaleInProtectedInstances": "Wait",
     "SkipMatching": False,
@@ -184,10 +188,16 @@ def desired_spec(group: FakeAutoScalingGroup, desired: dict[str, Any] | None) ->
     return spec
 
 
+def changes_template(refresh: Refresh | None) -> bool:
+    """Whether a refresh is going to set the group's launch template, which nobody else may meanwhile."""
+    return refresh is not None and bool(refresh.desired)
+
+
 def start(group: FakeAutoScalingGroup, refresh: Refresh) -> None:
     """Begin a refresh; the members that are there now are those to be replaced."""
     refresh.previous_spec = own_spec(group)
     _pick_old(group, refresh, refresh.desired_spec or own_spec(group))
+    refresh.to_update = refresh.total
     refreshes(group).insert(0, refresh)
     del refreshes(group)[REFRESHES_KEPT:]
 
@@ -203,7 +213,7 @@ def _pick_old(group: FakeAutoScalingGroup, refresh: Refresh, spec: dict[str, Any
             if member.template is None or (member.template["LaunchTemplateId"], member.template["Version"]) != wanted
         ]
     refresh.old = [member.id for member in chosen]
-    refresh.total = refresh.to_update = len(chosen)
+    refresh.total = len(chosen)
 
 
 def surplus(look: Pass) -> int:
@@ -256,7 +266,10 @@ def _roll(look: Pass, refresh: Refresh) -> None:
         look.changed = True
     checkpoints = _checkpoints(refresh)
     updated = _updated(look, refresh)
-    if updated >= math.ceil(refresh.total * checkpoints[refresh.checkpoint] / 100):
+    reached = [number for number, entry in enumerate(checkpoints) if updated >= math.ceil(refresh.total * entry / 100)]
+    if reached and reached[-1] >= refresh.checkpoint:
+        # Of checkpoints that are reached together only the last one counts.
+        refresh.checkpoint = reached[-1]
         if refresh.checkpoint == len(checkpoints) - 1:
             _reached_end(look, refresh)
             return
@@ -365,7 +378,7 @@ def roll_back(look: Pass, refresh: Refresh, reason: str) -> None:
     }
     refresh.status, refresh.reason = "RollbackInProgress", reason
     refresh.wait_until, refresh.checkpoint, refresh.progressed = None, 0, look.now
-    refresh.percentage, refresh.seen = 0, (0, 0)
+    refresh.seen = (0, 0)
     # A launch that failed for the new configuration says nothing about the old one.
     look.state.failures, look.state.retry_at = 0, 0.0
     _pick_old(look.group, refresh, own_spec(look.group))
@@ -380,8 +393,12 @@ def _end(look: Pass, refresh: Refresh, status: str, reason: str | None = None) -
 
 def _measure(look: Pass, refresh: Refresh) -> None:
     updated, remaining = _updated(look, refresh), len(_remaining(look, refresh))
-    refresh.to_update = refresh.total - updated
-    refresh.percentage = 100 if refresh.total == 0 else 100 * updated // refresh.total
+    done = 100 if refresh.total == 0 else 100 * updated // refresh.total
+    if refresh.rollback is None:
+        refresh.percentage, refresh.to_update = done, refresh.total - updated
+    else:
+        # It falls back to zero; the instances that the refresh had not come to need no replacement.
+        refresh.percentage = refresh.rollback["PercentageCompleteOnRollback"] * (100 - done) // 100
     if (updated, remaining) != refresh.seen:
         refresh.seen, refresh.progressed = (updated, remaining), look.now
         look.changed = True
@@ -454,16 +471,15 @@ def _checkpoints(refresh: Refresh) -> list[int]:
 def _bounds(look: Pass, refresh: Refresh) -> tuple[int, int]:
     """Fewest members in service and most members in all."""
     desired = int(look.group.desired_capacity or 0)
-    minimum = refresh.preferences.get("MinHealthyPercentage", DEFAULTS["MinHealthyPercentage"])
-    maximum = refresh.preferences.get("MaxHealthyPercentage", DEFAULTS["MaxHealthyPercentage"])
-    least = math.ceil(desired * minimum / 100)
-    most = max(desired, math.floor(desired * maximum / 100))
+    maximum = refresh.preferences.get("MaxHealthyPercentage")
+    least = math.ceil(desired * refresh.preferences["MinHealthyPercentage"] / 100)
+    most = max(desired, math.floor(desired * (maximum or 100) / 100))
     if least >= desired and most == desired:
         # One at a time is always allowed.
-        if maximum > 100:
-            most = desired + 1
-        else:
+        if maximum is None:
             least = desired - 1
+        else:
+            most = desired + 1
     return least, most
 
 
@@ -491,10 +507,9 @@ def check_reversible(group: FakeAutoScalingGroup, refresh: Refresh) -> str | Non
     """Why a refresh cannot be rolled back, None if it can."""
     if not refresh.desired:
         return "it has no desired configuration"
-    for spec in (refresh.previous_spec, refresh.desired_spec):
-        version = str((spec or {}).get("Version") or "$Default")
-        if version.startswith("$"):
-            return f"its launch template version is {version} instead of a number"
+    version = str((refresh.previous_spec or {}).get("Version") or "$Default")
+    if version.startswith("$"):
+        return f"the group's launch template version is {version} instead of a number"
     try:
         template_version(group, refresh.previous_spec or {})
     except (ServiceException, LookupError):

@@ -38,6 +38,7 @@ from moto.autoscaling.models import (
     LifecycleHook,
 )
 from moto.autoscaling.responses import AutoScalingResponse
+from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.exceptions import InvalidInstanceIdError
 
@@ -52,6 +53,7 @@ METRICS = (
     "WarmPoolTotalCapacity", "GroupAndWarmPoolDesiredCapacity", "GroupAndWarmPoolTotalCapacity",
 )  # fmt: skip
 MAX_HOOK_SECONDS = 172800
+MAX_REFRESH_WAIT, MAX_REFRESH_ALARMS = 172800, 10
 # Fields of Create and UpdateAutoScalingGroup that moto drops: request field to attribute.
 FURTHER_FIELDS = {
     "CapacityRebalance": "capacity_rebalance",
@@ -215,6 +217,12 @@ def _update_auto_scaling_group(self: Any) -> Any:
         raise ValidationError(
             "Valid requests must contain either LaunchTemplate, LaunchConfigurationName or MixedInstancesPolicy "
             "parameter."
+        )
+    sources = ("LaunchConfigurationName", "LaunchTemplate", "MixedInstancesPolicy")
+    if instance_refresh.changes_template(instance_refresh.active_refresh(group)) and any(map(self._get_param, sources)):
+        raise ValidationError(
+            "An active instance refresh with a desired configuration exists. All configuration options derived from "
+            "the desired configuration are not available for update while the instance refresh is active."
         )
     group._set_azs_and_vpcs(self._get_param("AvailabilityZones", []), self._get_param("VPCZoneIdentifier"), update=True)
     policy = self._get_param("MixedInstancesPolicy")
@@ -633,7 +641,10 @@ def _start_instance_refresh(self: Any) -> Any:
     given = dict(self._get_param("Preferences", {}) or {})
     desired = self._get_param("DesiredConfiguration")
     preferences = _preferences(group, given)
-    spec = instance_refresh.desired_spec(group, desired)
+    try:
+        spec = instance_refresh.desired_spec(group, desired)
+    except ServiceException as error:
+        raise ValidationError(f"You must use a valid fully-formed launch template. {error.message}") from error
     refresh = instance_refresh.Refresh(
         group=group.name,
         started=time.time(),
@@ -651,35 +662,53 @@ def _start_instance_refresh(self: Any) -> Any:
 
 
 def _preferences(group: FakeAutoScalingGroup, given: dict[str, Any]) -> dict[str, Any]:
-    preferences = instance_refresh.DEFAULTS | given
-    minimum, maximum = preferences["MinHealthyPercentage"], preferences["MaxHealthyPercentage"]
-    if not 0 <= minimum <= 100:
-        raise ValidationError(f"MinHealthyPercentage {minimum} must be between 0 and 100")
-    if not 100 <= maximum <= 200:
-        raise ValidationError(f"MaxHealthyPercentage {maximum} must be between 100 and 200")
-    if maximum > 100 and maximum - minimum > 100:
-        raise ValidationError("The difference between MaxHealthyPercentage and MinHealthyPercentage is above 100")
+    """The preferences of a request, checked, with what AWS fills in.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html
+    """
+    policy = getattr(group, "instance_maintenance_policy", None) or {}
+    preferences = instance_refresh.DEFAULTS | {bound: value for bound, value in policy.items() if value != -1} | given
+    _check_bounds(given, preferences)
     for field, accepted in (
         ("ScaleInProtectedInstances", {"Refresh", "Ignore", "Wait"}),
         ("StandbyInstances", {"Terminate", "Ignore", "Wait"}),
     ):
         if preferences[field] not in accepted:
             raise ValidationError(f"{field} must be one of {', '.join(sorted(accepted))}")
-    checkpoints = preferences.get("CheckpointPercentages")
-    if checkpoints is not None and (
-        checkpoints != sorted(set(checkpoints)) or any(not 1 <= entry <= 100 for entry in checkpoints)
-    ):
-        raise ValidationError("CheckpointPercentages must be unique, ascending, and between 1 and 100")
-    if checkpoints:
+    if len((preferences.get("AlarmSpecification") or {}).get("Alarms") or []) > MAX_REFRESH_ALARMS:
+        raise ValidationError(f"AlarmSpecification may have {MAX_REFRESH_ALARMS} alarms at most")
+    _check_checkpoints(preferences)
+    if preferences.get("CheckpointPercentages"):
         preferences.setdefault("CheckpointDelay", instance_refresh.CHECKPOINT_DELAY)
-    elif "CheckpointDelay" in given:
-        raise ValidationError("CheckpointDelay needs CheckpointPercentages")
     if "InstanceWarmup" not in preferences or preferences["InstanceWarmup"] == -1:
         warm_up = getattr(group, "default_instance_warmup", None)
         if warm_up is None or warm_up == -1:
             warm_up = group.health_check_grace_period or 0
         preferences["InstanceWarmup"] = int(warm_up)
     return preferences
+
+
+def _check_bounds(given: dict[str, Any], preferences: dict[str, Any]) -> None:
+    if "MaxHealthyPercentage" in given and "MinHealthyPercentage" not in given:
+        raise ValidationError("MaxHealthyPercentage needs MinHealthyPercentage")
+    minimum, maximum = preferences["MinHealthyPercentage"], preferences.get("MaxHealthyPercentage", 100)
+    if not 0 <= minimum <= 100:
+        raise ValidationError(f"MinHealthyPercentage {minimum} must be between 0 and 100")
+    if not 100 <= maximum <= 200:
+        raise ValidationError(f"MaxHealthyPercentage {maximum} must be between 100 and 200")
+    if maximum > 100 and maximum - minimum > 100:
+        raise ValidationError("The difference between MaxHealthyPercentage and MinHealthyPercentage is above 100")
+
+
+def _check_checkpoints(preferences: dict[str, Any]) -> None:
+    for field in ("BakeTime", "CheckpointDelay"):
+        if not 0 <= preferences.get(field, 0) <= MAX_REFRESH_WAIT:
+            raise ValidationError(f"{field} must be between 0 and {MAX_REFRESH_WAIT} seconds")
+    checkpoints = preferences.get("CheckpointPercentages") or []
+    if checkpoints != sorted(set(checkpoints)) or any(not 1 <= entry <= 100 for entry in checkpoints):
+        raise ValidationError("CheckpointPercentages must be unique, ascending, and between 1 and 100")
+    if "CheckpointDelay" in preferences and not checkpoints:
+        raise ValidationError("CheckpointDelay needs CheckpointPercentages")
 
 
 def _describe_instance_refreshes(self: Any) -> Any:

@@ -198,6 +198,10 @@ def test_an_alarm_fails_the_refresh(world: World) -> None:
         {"MinHealthyPercentage": 50, "MaxHealthyPercentage": 200},
         {"CheckpointPercentages": [50, 20]},
         {"CheckpointDelay": 10},
+        {"CheckpointPercentages": [100], "CheckpointDelay": 172801},
+        {"BakeTime": 172801},
+        {"MaxHealthyPercentage": 110},
+        {"AlarmSpecification": {"Alarms": [f"alarm-{number}" for number in range(11)]}},
         {"StandbyInstances": "Sometimes"},
     ],
 )
@@ -221,3 +225,137 @@ def test_protected_members_are_waited_for_ignored_or_replaced(world: World) -> N
     start(world, ScaleInProtectedInstances="Refresh", **PATIENT)
     assert world.refresh()["Status"] == "Successful"
     assert world.ids() != [member]
+
+
+def test_a_rollback_counts_down_what_was_replaced(world: World) -> None:
+    world.create_group(4, LaunchTemplate={"LaunchTemplateId": world.template, "Version": "1"})
+    start(world, template(world, world.new_version()), MinHealthyPercentage=75, InstanceWarmup=10)
+    world.pass_time(11)
+    world.pass_time(11)
+    assert (world.refresh()["PercentageComplete"], world.refresh()["InstancesToUpdate"]) == (50, 2)
+    world.asg.rollback_instance_refresh(AutoScalingGroupName=GROUP)
+    seen = []
+    for _ in range(6):
+        seen.append(world.refresh()["PercentageComplete"])
+        assert world.refresh()["InstancesToUpdate"] == 2
+        world.pass_time(11)
+    assert seen == sorted(seen, reverse=True)
+    assert world.refresh()["Status"] == "RollbackSuccessful"
+    assert world.refresh()["PercentageComplete"] == 0
+    assert world.refresh()["RollbackDetails"]["PercentageCompleteOnRollback"] == 50
+    assert versions(world) == ["1"] * 4
+
+
+def test_a_maximum_that_is_given_launches_first(world: World) -> None:
+    world.create_group(2)
+    world.new_version()
+    start(world, MinHealthyPercentage=100, MaxHealthyPercentage=100, InstanceWarmup=10)
+    assert versions(world) == ["1", "1", "2"]
+    world.pass_time(11)
+    world.pass_time(11)
+    assert world.refresh()["Status"] == "Successful"
+    assert versions(world) == ["2", "2"]
+
+
+def test_bounds_default_to_the_groups_maintenance_policy(world: World) -> None:
+    policy = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150}
+    world.create_group(2, InstanceMaintenancePolicy=policy)
+    start(world, InstanceWarmup=10)
+    assert world.refresh()["Preferences"] | policy == world.refresh()["Preferences"]
+    assert len(world.ids()) == 3
+
+
+def test_checkpoints_that_are_reached_together_are_one(world: World) -> None:
+    world.create_group(2)
+    world.new_version()
+    start(world, CheckpointPercentages=[10, 40, 100], CheckpointDelay=120, **PATIENT)
+    assert "40 percent" in world.refresh()["StatusReason"]
+    world.pass_time(121)
+    assert world.refresh()["Status"] == "Successful"
+
+
+@pytest.mark.parametrize(
+    "desired",
+    [
+        {"LaunchTemplate": {"LaunchTemplateId": "lt-0123456789abcdef0", "Version": "1"}},
+        {"LaunchTemplate": {"LaunchTemplateName": "web", "Version": "7"}},
+    ],
+)
+def test_a_desired_configuration_has_a_template_that_exists(world: World, desired: dict[str, Any]) -> None:
+    world.create_group(1)
+    with pytest.raises(ClientError) as error:
+        world.asg.start_instance_refresh(AutoScalingGroupName=GROUP, DesiredConfiguration=desired)
+    assert error.value.response["Error"]["Code"] == "ValidationError"
+
+
+def test_the_template_is_not_changed_under_a_desired_configuration(world: World) -> None:
+    world.create_group(2, LaunchTemplate={"LaunchTemplateId": world.template, "Version": "1"})
+    version = world.new_version()
+    start(world, template(world, version), InstanceWarmup=10)
+    with pytest.raises(ClientError, match="An active instance refresh with a desired configuration exists"):
+        world.asg.update_auto_scaling_group(AutoScalingGroupName=GROUP, **template(world, version))
+    world.asg.update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=5)
+    assert (world.describe()["MaxSize"], world.describe()["LaunchTemplate"]["Version"]) == (5, "1")
+
+
+def test_a_desired_configuration_of_the_latest_version_can_be_rolled_back(world: World) -> None:
+    world.create_group(1, LaunchTemplate={"LaunchTemplateId": world.template, "Version": "1"})
+    world.new_version()
+    start(world, template(world, "$Latest"), AutoRollback=True, InstanceWarmup=10)
+    world.asg.rollback_instance_refresh(AutoScalingGroupName=GROUP)
+    for _ in range(2):
+        world.pass_time(11)
+    assert world.refresh()["Status"] == "RollbackSuccessful"
+    assert versions(world) == ["1"]
+
+
+def test_launches_that_are_given_up_fail_the_refresh_after_an_hour(world: World) -> None:
+    world.create_group(2, LaunchTemplate={"LaunchTemplateId": world.template, "Version": "1"})
+    before = world.ids()
+    world.asg.put_lifecycle_hook(
+        AutoScalingGroupName=GROUP, LifecycleHookName="launch",
+        LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING", HeartbeatTimeout=600,
+    )  # fmt: skip
+    start(world, template(world, world.new_version()), AutoRollback=True, MinHealthyPercentage=100,
+          MaxHealthyPercentage=150, InstanceWarmup=0)  # fmt: skip
+    tried, began = set(), world.clock.value
+    while world.clock.value < began + 3600:
+        assert world.refresh()["Status"] == "InProgress"
+        for waiting in world.ids("Pending:Wait"):
+            tried.add(waiting)
+            world.asg.complete_lifecycle_action(
+                AutoScalingGroupName=GROUP, LifecycleHookName="launch", InstanceId=waiting,
+                LifecycleActionResult="ABANDON",
+            )  # fmt: skip
+        assert sorted(world.ids()) == sorted(before)
+        world.pass_time(100)
+    assert len(tried) > 5
+    world.pass_time(100)
+    assert world.refresh()["Status"] == "RollbackSuccessful"
+    assert "ABANDON" in world.refresh()["RollbackDetails"]["RollbackReason"]
+    assert sorted(world.ids()) == sorted(before)
+    cancelled = [
+        activity
+        for activity in world.asg.describe_scaling_activities(AutoScalingGroupName=GROUP)["Activities"]
+        if activity["StatusCode"] == "Cancelled"
+    ]
+    assert all("was abandoned: Lifecycle Action Completed with ABANDON Result" in a["StatusMessage"] for a in cancelled)
+    assert len(cancelled) == len(tried)
+
+
+def test_standby_members_are_waited_for_ignored_or_terminated(world: World) -> None:
+    world.create_group(2, MinSize=1)
+    resting, working = world.ids()
+    world.asg.enter_standby(AutoScalingGroupName=GROUP, InstanceIds=[resting], ShouldDecrementDesiredCapacity=True)
+    start(world, StandbyInstances="Ignore", **PATIENT)
+    assert world.refresh()["Status"] == "Successful"
+    assert world.ids("Standby") == [resting]
+    assert working not in world.ids()
+    start(world, **PATIENT)
+    assert world.refresh()["Status"] == "InProgress"
+    assert "Standby" in world.refresh()["StatusReason"]
+    world.pass_time(3700)
+    assert world.refresh()["Status"] == "Failed"
+    start(world, StandbyInstances="Terminate", **PATIENT)
+    assert world.refresh()["Status"] == "Successful"
+    assert world.states() == ["InService"]
