@@ -1,16 +1,31 @@
 # Copyright: stackyard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reading an Auto Scaling group: the group, its machines, which of them are outdated."""
+"""Reading an Auto Scaling group: the group, its machines, which are outdated, and why some do not serve."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule refuses to start without it
+    import botocore.exceptions
 
 GROUP_KIND = "auto scaling group"
 
 # States of an instance on its way out, or out of the group's service altogether.
 LEAVING = ("Terminating", "Terminated", "Detaching", "Detached")
+
+# Tag of a group: the versions of its launch template that have served, without the present one unless it served twice.
+SERVED_TAG = "stackyard:served-versions"
+SERVED_KEPT = 10
+
+# How the fault of a machine begins that the group has ended.
+GIVEN_UP = "was given up"
+
+REFRESH_RUNNING = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
 
 
 def describe_group(api: Any, name: str) -> dict[str, Any] | None:
@@ -44,3 +59,94 @@ def outdated_instances(group: Mapping[str, Any], template_name: str, version: st
         if not is_leaving(instance) and current != (template_name, version):
             outdated.append(instance["InstanceId"])
     return sorted(outdated)
+
+
+def served_with(served: str, version: str) -> str:
+    """Return the noted versions with the one that is about to be left as the last.
+
+    Args:
+        served: The value of the tag, numbers with blanks between them, the oldest first.
+        version: The version that the group has.
+
+    Versions behind it are dropped: the group had returned from them.
+    """
+    noted = served.split()
+    noted = noted[: noted.index(version)] if version in noted else noted
+    return " ".join([*noted, version][-SERVED_KEPT:])
+
+
+def served_before(served: str, version: str) -> str:
+    """Return the version that served before the one that the group has, empty when none is noted."""
+    noted = served.split()
+    before = noted[: noted.index(version)] if version in noted else noted
+    return before[-1] if before else ""
+
+
+def target_fault(state: Mapping[str, str]) -> str:
+    """Return in words why a machine is not healthy in a target group."""
+    why = " ".join(state[key] for key in ("Reason", "Description") if state.get(key))
+    return f"is {state['State']} in the target group{': ' + why if why else ''}"
+
+
+def machine_faults(elbv2: Any, group: Mapping[str, Any]) -> dict[str, str]:
+    """Return why machines that stay in the group do not serve, by their ids."""
+    machines = [instance for instance in group["Instances"] if not is_leaving(instance)]
+    faults = {}
+    for machine in machines:
+        if machine["LifecycleState"] != "InService":
+            faults[machine["InstanceId"]] = f"is {machine['LifecycleState']}"
+        elif machine["HealthStatus"].lower() != "healthy":
+            faults[machine["InstanceId"]] = f"is {machine['HealthStatus']} to the group"
+    for arn in group.get("TargetGroupARNs", []):
+        answer = elbv2.describe_target_health(TargetGroupArn=arn)
+        health = {item["Target"]["Id"]: item["TargetHealth"] for item in answer["TargetHealthDescriptions"]}
+        for machine in machines:
+            state = health.get(machine["InstanceId"], {"State": "not registered"})
+            if state["State"] != "healthy":
+                faults.setdefault(machine["InstanceId"], target_fault(state))
+    return faults
+
+
+def failures_since(autoscaling: Any, group: str, since: datetime) -> list[tuple[str, str]]:
+    """Return the machines that came to nothing since a moment, newest first, each with the reason that AWS gives.
+
+    These are launches that failed or were given up, and machines launched since then that a health check took out of
+    service. A launch that failed before there was a machine has an empty id.
+    """
+    activities = autoscaling.describe_scaling_activities(AutoScalingGroupName=group, MaxRecords=100)["Activities"]
+    recent = [activity for activity in activities if activity["StartTime"] >= since]
+    launched = {_machine(activity) for activity in recent if activity["Description"].startswith("Launching")}
+    failures = []
+    for activity in recent:
+        machine = _machine(activity)
+        if activity["Description"].startswith("Launching"):
+            if activity["StatusCode"] in ("Failed", "Cancelled"):
+                failures.append((machine, activity.get("StatusMessage") or activity["StatusCode"]))
+        elif machine in launched and "health check" in activity.get("Cause", ""):
+            failures.append((machine, activity["Cause"]))
+    return failures
+
+
+def _machine(activity: Mapping[str, Any]) -> str:
+    found = re.search(r"\bi-[0-9a-f]+", activity["Description"])
+    return found.group() if found else ""
+
+
+def console_tail(ec2: Any, machine: str, lines: int) -> list[str]:
+    """Return the last lines of a machine's console, none when AWS has none (any more)."""
+    # The newest lines can be had of Nitro machines only; of others those that AWS has stored.
+    for newest in ({"Latest": True}, {}):
+        with contextlib.suppress(botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+            console = ec2.get_console_output(InstanceId=machine, **newest).get("Output", "").splitlines()
+            return console[-lines:]
+    return []
+
+
+def explanation(sentences: Iterable[str], faults: Mapping[str, str], consoles: Mapping[str, list[str]]) -> str:
+    """Return a failure in words: what failed, each machine that is at fault, and the last lines of its console."""
+    parts = list(sentences)
+    for machine, fault in sorted(faults.items()):
+        parts.append(f"Machine {machine} {fault}{'' if fault.endswith('.') else '.'}")
+        if consoles.get(machine):
+            parts.append("Last lines of its console:\n" + "\n".join(consoles[machine]))
+    return "\n".join(parts)

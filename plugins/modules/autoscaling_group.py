@@ -15,6 +15,8 @@ description:
   - M(amazon.aws.autoscaling_group) reports a change in every check, and knows no hooks, so that the first machines of a
     group would launch before the hooks are there. This module creates the group with its hooks in one call.
   - Machines are not replaced when the launch template changes. The result names those that are outdated.
+  - Each launch template version that the group leaves is noted in its tag C(stackyard:served-versions), the last ten,
+    so that it can be returned to.
 author:
   - stackyard contributors (@stackyard)
 options:
@@ -33,6 +35,12 @@ options:
   launch_template_version:
     description: The number of the version to launch.
     type: str
+  keep_launch_template:
+    description:
+      - Whether an existing group that wants machines keeps its launch template version, because an instance refresh
+        moves it once the machines of the new one serve (M(stackyard.aws.autoscaling_instance_refresh)).
+    type: bool
+    default: false
   subnet_ids:
     description: The subnets that machines are spread over.
     type: list
@@ -204,7 +212,7 @@ extends_documentation_fragment:
   - amazon.aws.boto3
 seealso:
   - module: stackyard.aws.autoscaling_group_ready
-  - module: amazon.aws.autoscaling_instance_refresh
+  - module: stackyard.aws.autoscaling_instance_refresh
 """
 
 EXAMPLES = r"""
@@ -274,6 +282,11 @@ instances:
       description: The version that it was launched from, empty when it has none.
       type: str
       returned: always
+launch_template_version:
+  description: The version that the group launches.
+  returned: when O(state=present)
+  type: str
+  sample: "3"
 outdated_instance_ids:
   description: Machines launched from another template or version than the one asked for, and not terminating.
   returned: when O(state=present)
@@ -290,9 +303,11 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule refuses to start with
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.stackyard.aws.plugins.module_utils.autoscaling import (
     GROUP_KIND,
+    SERVED_TAG,
     describe_group,
     instance_summary,
     outdated_instances,
+    served_with,
 )
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import (
     Api,
@@ -320,6 +335,7 @@ ARGUMENT_SPEC = {
     "state": {"choices": ["present", "absent"], "default": "present"},
     "launch_template_name": {},
     "launch_template_version": {},
+    "keep_launch_template": {"type": "bool", "default": False},
     "subnet_ids": {"type": "list", "elements": "str"},
     "target_group_arns": {"type": "list", "elements": "str", "default": []},
     "min_size": {"type": "int"},
@@ -410,6 +426,7 @@ class Group:
         existed = self.found is not None
         if existed:
             self._hooks()
+            self._served_versions()
             self._settings()
             self._target_groups()
             self._tags()
@@ -428,6 +445,7 @@ class Group:
             "arn": group.get("AutoScalingGroupARN", ""),
             "desired_capacity": group.get("DesiredCapacity", self._initial_capacity()),
             "instances": [instance_summary(instance) for instance in group.get("Instances", [])],
+            "launch_template_version": group.get("LaunchTemplate", {}).get("Version", wanted[1]),
             "outdated_instance_ids": outdated_instances(group, *wanted),
         }
 
@@ -510,7 +528,7 @@ class Group:
             wanted["DesiredCapacity"] = min(max(capacity, self.params["min_size"]), self.params["max_size"])
         changed = differences(wanted, found)
         template = self.found.get("LaunchTemplate", {})
-        if differences(self._launch_template(), template):
+        if differences(self._launch_template(), template) and not self._keeps_template():
             changed["LaunchTemplate"] = self._launch_template()
         if sorted(self.found["VPCZoneIdentifier"].split(",")) != sorted(self.params["subnet_ids"]):
             changed["VPCZoneIdentifier"] = ",".join(self.params["subnet_ids"])
@@ -521,6 +539,19 @@ class Group:
             before["LaunchTemplate"] = {key: template.get(key) for key in self._launch_template()}
         if self.plan.update(GROUP_KIND, self.name, before, changed):
             self.api.update_auto_scaling_group(AutoScalingGroupName=self.name, **changed)
+
+    def _keeps_template(self):
+        return self.params["keep_launch_template"] and (self.found["DesiredCapacity"] or self.found["Instances"])
+
+    def _served_versions(self):
+        """Note the version that is to be left, before it is."""
+        template = self.found.get("LaunchTemplate", {})
+        if not differences(self._launch_template(), template):
+            return
+        served = next((tag["Value"] for tag in self.found.get("Tags", []) if tag["Key"] == SERVED_TAG), "")
+        noted = served_with(served, template.get("Version", ""))
+        if noted != served and self.plan.update(f"served versions of {GROUP_KIND}", self.name, served, noted):
+            self.api.create_or_update_tags(Tags=[{**self._tag(SERVED_TAG, noted), "PropagateAtLaunch": False}])
 
     def _target_groups(self):
         found, wanted = self.found.get("TargetGroupARNs", []), self.params["target_group_arns"]
@@ -542,6 +573,7 @@ class Group:
 
     def _tags(self):
         current = {tag["Key"]: tag["Value"] for tag in self.found.get("Tags", [])}
+        current.pop(SERVED_TAG, None)
         to_set, to_remove = tag_changes(
             self.plan,
             GROUP_KIND,

@@ -84,19 +84,20 @@ outdated_instance_ids:
   sample: []
 """
 
-import contextlib
-import re
 import time
 from datetime import UTC, datetime, timedelta
 
-with contextlib.suppress(ImportError):  # AnsibleAWSModule refuses to start without it
-    import botocore.exceptions
-
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.stackyard.aws.plugins.module_utils.autoscaling import (
+    GIVEN_UP,
+    REFRESH_RUNNING,
+    console_tail,
     describe_group,
+    explanation,
+    failures_since,
     instance_summary,
     is_leaving,
+    machine_faults,
     outdated_instances,
 )
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import Api, run
@@ -110,8 +111,6 @@ ARGUMENT_SPEC = {
     "console_lines": {"type": "int", "default": 15},
     "wait_timeout": {"type": "int", "default": 600},
 }
-
-REFRESH_RUNNING = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
 
 
 class Readiness:
@@ -172,15 +171,7 @@ class Readiness:
         self.look_for_failed_launches()
         refresh = self.look_at_refresh()
         machines = [instance for instance in self.group["Instances"] if not is_leaving(instance)]
-        faults = {}
-        for machine in machines:
-            if machine["LifecycleState"] != "InService":
-                faults[machine["InstanceId"]] = f"is {machine['LifecycleState']}"
-            elif machine["HealthStatus"].lower() != "healthy":
-                faults[machine["InstanceId"]] = f"is {machine['HealthStatus']} to the group"
-        for arn in self.group.get("TargetGroupARNs", []):
-            for machine, fault in self.target_faults(arn, machines).items():
-                faults.setdefault(machine, fault)
+        faults = machine_faults(self.elbv2, self.group)
         self.faults.update(faults)
         # Once a machine serves, what was wrong with it earlier is no reason any more.
         for machine in machines:
@@ -201,18 +192,6 @@ class Readiness:
                 )
             done = False
         return done, "; ".join(seen)
-
-    def target_faults(self, arn, machines):
-        """Return why machines are not healthy in a target group."""
-        answer = self.elbv2.describe_target_health(TargetGroupArn=arn)
-        health = {item["Target"]["Id"]: item["TargetHealth"] for item in answer["TargetHealthDescriptions"]}
-        faults = {}
-        for machine in machines:
-            state = health.get(machine["InstanceId"], {"State": "not registered"})
-            if state["State"] != "healthy":
-                why = " ".join(state[key] for key in ("Reason", "Description") if state.get(key))
-                faults[machine["InstanceId"]] = f"is {state['State']} in the target group{': ' + why if why else ''}"
-        return faults
 
     def look_at_refresh(self):
         """Return what a running refresh is at; give up when one that was seen running failed."""
@@ -235,43 +214,18 @@ class Readiness:
 
     def look_for_failed_launches(self):
         """Give up when launches keep failing: an image that cannot boot will not boot later."""
-        activities = self.autoscaling.describe_scaling_activities(AutoScalingGroupName=self.name, MaxRecords=20)
-        failed = [
-            activity
-            for activity in activities["Activities"]
-            if activity["StatusCode"] in ("Failed", "Cancelled")
-            and activity["Description"].startswith("Launching")
-            and activity["StartTime"] >= self.since
-        ]
-        for activity in failed:
-            found = re.search(r"\bi-[0-9a-f]+", activity["Description"])
-            if found:
-                self.faults[found.group()] = f"was given up: {activity.get('StatusMessage', activity['StatusCode'])}"
-        if len(failed) >= self.params["max_failed_launches"]:
-            message = failed[0].get("StatusMessage", failed[0]["StatusCode"])
-            self.give_up(f"{len(failed)} launches of auto scaling group {self.name} failed, the last with: {message}")
+        failures = failures_since(self.autoscaling, self.name, self.since)
+        self.faults.update({machine: f"{GIVEN_UP}: {reason}" for machine, reason in failures if machine})
+        if len(failures) >= self.params["max_failed_launches"]:
+            self.give_up(
+                f"{len(failures)} launches of auto scaling group {self.name} failed, the last with: {failures[0][1]}"
+            )
 
     def give_up(self, sentence):
         """Fail with what is known of the machines that do not serve."""
-        parts = [sentence]
         ec2 = Api(self.module, "ec2")
-        consoles = {}
-        for machine, fault in sorted(self.faults.items()):
-            lines = self.console(ec2, machine)
-            consoles[machine] = lines
-            parts.append(f"Machine {machine} {fault}.")
-            if lines:
-                parts.append("Last lines of its console:\n" + "\n".join(lines))
-        self.module.fail_json(msg="\n".join(parts), faults=self.faults, consoles=consoles)
-
-    def console(self, ec2, machine):
-        """Return the last lines of a machine's console, none when AWS has none (any more)."""
-        # The newest lines can be had of Nitro machines only; of others those that AWS has stored.
-        for newest in ({"Latest": True}, {}):
-            with contextlib.suppress(botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
-                lines = ec2.get_console_output(InstanceId=machine, **newest).get("Output", "").splitlines()
-                return lines[-self.params["console_lines"] :]
-        return []
+        consoles = {machine: console_tail(ec2, machine, self.params["console_lines"]) for machine in self.faults}
+        self.module.fail_json(msg=explanation([sentence], self.faults, consoles), faults=self.faults, consoles=consoles)
 
 
 def main():

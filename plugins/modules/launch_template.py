@@ -10,7 +10,9 @@ module: launch_template
 version_added: 0.1.0
 short_description: Manage the launch template of a fleet, with safe settings built in
 description:
-  - Creates an EC2 launch template, adds a version when something differs from the newest one, and deletes it.
+  - Creates an EC2 launch template, adds a version when none is as asked for, and deletes it.
+  - The default version is the one that was asked for last. An earlier one that is the same is taken again, so that what
+    is undone leads back to the version from before.
   - IMDSv2 is required, the root volume is encrypted, and there is neither a key pair nor a public address.
   - M(amazon.aws.ec2_launch_template) tells no version in check mode, merges each version with the one before so that a
     setting cannot be taken out again, and compares with an answer of AWS that holds more than was asked for.
@@ -26,11 +28,14 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  version:
+    description: An earlier version to return to, in place of all that describes one.
+    type: str
   image_id:
-    description: The image. Required when O(state=present).
+    description: The image. Required when O(state=present), unless O(version) is given.
     type: str
   instance_type:
-    description: The instance type. Required when O(state=present).
+    description: The instance type. Required when O(state=present), unless O(version) is given.
     type: str
   user_data:
     description: User data as plain text, at most 16384 bytes. It can be read in the API, so no secrets.
@@ -39,7 +44,8 @@ options:
     description: Name of the instance profile.
     type: str
   security_group_ids:
-    description: The security groups of the machine's interface. Required when O(state=present).
+    description:
+      - The security groups of the machine's interface. Required when O(state=present), unless O(version) is given.
     type: list
     elements: str
   metadata_hop_limit:
@@ -91,6 +97,11 @@ EXAMPLES = r"""
     tags:
       stackyard:environment: demo
   register: template
+
+- name: Return to what it was
+  stackyard.aws.launch_template:
+    name: demo-wordpress
+    version: "3"
 """
 
 RETURN = r"""
@@ -106,15 +117,18 @@ launch_template_id:
   type: str
   sample: lt-0123456789abcdef0
 version:
-  description: Number of the newest version, in check mode of the one that would be created.
+  description: Number of the version that is as asked for, in check mode of the one that would be created.
   returned: when O(state=present)
   type: str
   sample: "3"
+image_id:
+  description: The image of that version.
+  returned: when O(state=present)
+  type: str
+  sample: ami-0123456789abcdef0
 """
 
 import base64
-import hashlib
-import json
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
@@ -136,6 +150,7 @@ USER_DATA_LIMIT = 16384
 ARGUMENT_SPEC = {
     "name": {"required": True},
     "state": {"choices": ["present", "absent"], "default": "present"},
+    "version": {},
     "image_id": {},
     "instance_type": {},
     "user_data": {},
@@ -154,7 +169,7 @@ ARGUMENT_SPEC = {
 
 
 class LaunchTemplate:
-    """One launch template, of which the newest version counts."""
+    """One launch template, of which the default version counts: the one that was asked for last."""
 
     def __init__(self, module):
         self.module = module
@@ -175,10 +190,12 @@ class LaunchTemplate:
         return self.present() if self.params["state"] == "present" else self.absent()
 
     def present(self):
-        """Create the template, or a version of it when something differs."""
+        """Create the template, or a version of it when none is as asked for."""
+        if self.params["version"]:
+            return self._return()
         wanted = self._data()
         if self.found is None:
-            template_id, version = placeholder("lt"), "1"
+            template_id, version = placeholder("lt"), 1
             if self.plan.create(KIND, self.name, self._shown(wanted)):
                 tags = {"Name": self.name, **(self.params["tags"] or {})}
                 answer = self.ec2.create_launch_template(
@@ -192,7 +209,29 @@ class LaunchTemplate:
         else:
             template_id, version = self.found["LaunchTemplateId"], self._version(wanted)
             self._tags(template_id)
-        return {**self.plan.result(), "launch_template_id": template_id, "version": version}
+        return self._result(template_id, version, self.params["image_id"])
+
+    def _return(self):
+        """Make an earlier version the one that was asked for last."""
+        number = self.params["version"]
+        known = {str(version["VersionNumber"]): version for version in (self._versions() if self.found else [])}
+        if number not in known:
+            self.module.fail_json(
+                msg=f"version is {number}: a version of {KIND} {self.name} is accepted "
+                f"({', '.join(sorted(known, key=int)) or 'there is no such template'})."
+            )
+        before = self._data_of(str(self.found["DefaultVersionNumber"]))
+        self._take(int(number), before, known[number]["LaunchTemplateData"])
+        image = known[number]["LaunchTemplateData"].get("ImageId", "")
+        return self._result(self.found["LaunchTemplateId"], number, image)
+
+    def _result(self, template_id, version, image_id):
+        return {
+            **self.plan.result(),
+            "launch_template_id": template_id,
+            "version": str(version),
+            "image_id": image_id,
+        }
 
     def absent(self):
         """Delete the template with all versions."""
@@ -292,45 +331,52 @@ class LaunchTemplate:
         ]
         return comparable
 
+    def _versions(self):
+        return self.ec2.pages(
+            "describe_launch_template_versions",
+            "LaunchTemplateVersions",
+            LaunchTemplateId=self.found["LaunchTemplateId"],
+        )
+
+    def _data_of(self, version):
+        answer = self.ec2.describe_launch_template_versions(
+            LaunchTemplateId=self.found["LaunchTemplateId"], Versions=[version]
+        )
+        return answer["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+
     def _version(self, wanted):
-        versions = self.ec2.describe_launch_template_versions(
-            LaunchTemplateId=self.found["LaunchTemplateId"], Versions=["$Latest"]
-        )["LaunchTemplateVersions"]
-        latest = versions[0]
-        found = self._comparable(latest["LaunchTemplateData"], wanted)
-        number = latest["VersionNumber"]
-        if found != wanted:
-            changed = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
-            before, after = self._shown(found), self._shown(wanted)
-            if self.plan.update(
-                KIND,
-                self.name,
-                {key: before[key] for key in changed if key in before},
-                {key: after[key] for key in changed if key in after},
-            ):
-                # The same token for the same step: a run cut off before the reply adds no second version.
-                seed = json.dumps([self.found["LaunchTemplateId"], number, wanted], sort_keys=True)
-                answer = self.ec2.create_launch_template_version(
-                    LaunchTemplateId=self.found["LaunchTemplateId"],
-                    ClientToken=hashlib.sha256(seed.encode()).hexdigest(),
-                    LaunchTemplateData=wanted,
-                )
-                number = answer["LaunchTemplateVersion"]["VersionNumber"]
-            else:
-                number += 1
-        if self.found["DefaultVersionNumber"] != number:
-            if found == wanted:
-                # Left by a run that was cut off.
-                now = self.plan.update(
-                    f"default version of {KIND}", self.name, self.found["DefaultVersionNumber"], number
-                )
-            else:
-                now = not self.module.check_mode
-            if now:
-                self.ec2.modify_launch_template(
-                    LaunchTemplateId=self.found["LaunchTemplateId"], DefaultVersion=str(number)
-                )
-        return str(number)
+        """Return the number of the version that is as wanted, the newest if there are several; add one if none is."""
+        number = self.found["DefaultVersionNumber"]
+        current = self._comparable(self._data_of(str(number)), wanted)
+        if current == wanted:
+            return number
+        for version in sorted(self._versions(), key=lambda version: -version["VersionNumber"]):
+            if self._comparable(version["LaunchTemplateData"], wanted) == wanted:
+                number = version["VersionNumber"]
+                break
+        else:
+            number = None
+        return self._take(number, current, wanted)
+
+    def _take(self, number, before, wanted):
+        """Make a version the default, one that is still to be added when it has no number; return its number."""
+        if number == self.found["DefaultVersionNumber"]:
+            return number
+        changed = sorted(key for key in {*before, *wanted} if before.get(key) != wanted.get(key))
+        shown_before, shown_after = self._shown(before), self._shown(wanted)
+        now = self.plan.update(
+            KIND,
+            self.name,
+            {key: shown_before[key] for key in changed if key in shown_before},
+            {key: shown_after[key] for key in changed if key in shown_after},
+        )
+        template_id = self.found["LaunchTemplateId"]
+        if number is None and now:
+            answer = self.ec2.create_launch_template_version(LaunchTemplateId=template_id, LaunchTemplateData=wanted)
+            number = answer["LaunchTemplateVersion"]["VersionNumber"]
+        if now:
+            self.ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion=str(number))
+        return self.found["LatestVersionNumber"] + 1 if number is None else number
 
     def _tags(self, template_id):
         current = boto3_tag_list_to_ansible_dict(self.found.get("Tags", []))
@@ -347,7 +393,9 @@ class LaunchTemplate:
 def main():
     module = AnsibleAWSModule(
         argument_spec=ARGUMENT_SPEC,
-        required_if=[("state", "present", ["image_id", "instance_type", "security_group_ids"])],
+        mutually_exclusive=[("version", "image_id")],
+        required_if=[("state", "present", ["version", "image_id"], True)],
+        required_by={"image_id": ["instance_type", "security_group_ids"]},
         supports_check_mode=True,
     )
     user_data = module.params["user_data"]
@@ -355,7 +403,7 @@ def main():
         module.fail_json(
             msg=f"user_data is {len(user_data.encode())} bytes long; EC2 takes at most {USER_DATA_LIMIT} bytes."
         )
-    if module.params["state"] == "present" and not module.params["security_group_ids"]:
+    if module.params["image_id"] and not module.params["security_group_ids"]:
         module.fail_json(msg="security_group_ids is empty: give at least one security group.")
     run(module, LaunchTemplate(module).work)
 

@@ -124,7 +124,7 @@ def test_a_new_version_tells_the_outdated_machines(life, cloud, wanted, template
     ec2 = cloud.client("ec2")
     ec2.create_launch_template_version(LaunchTemplateName=NAME, LaunchTemplateData=template)
     done = life.live(plain | {"launch_template_version": "2"})
-    assert [change["type"] for change in done["changes"]] == [KIND]
+    assert [change["type"] for change in done["changes"]] == [f"served versions of {KIND}", KIND]
     machines = {machine["InstanceId"] for machine in group(cloud)["Instances"]}
     assert len(machines) == 2
     assert set(done["outdated_instance_ids"]) == machines

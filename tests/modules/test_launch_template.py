@@ -29,15 +29,15 @@ def life(ansible, cloud):
     return ModuleLife(ansible, cloud, "stackyard.aws.launch_template", {"name": NAME})
 
 
-def latest(cloud):
-    versions = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=NAME, Versions=["$Latest"])
+def current(cloud):
+    versions = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=NAME, Versions=["$Default"])
     return versions["LaunchTemplateVersions"][0]
 
 
 def test_a_template_from_nothing_to_nothing(life, cloud, wanted):
     created = life.live(wanted)
     assert created["version"] == "1"
-    data = latest(cloud)["LaunchTemplateData"]
+    data = current(cloud)["LaunchTemplateData"]
     assert data["MetadataOptions"]["HttpTokens"] == "required"
     assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
     assert data["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
@@ -79,17 +79,37 @@ def test_each_property_altered(life, wanted):
 def test_a_setting_can_be_taken_out_again(life, cloud, wanted):
     life.run(wanted | {"volume_kms_key_id": "alias/stackyard"})
     life.run(wanted)
-    assert "KmsKeyId" not in latest(cloud)["LaunchTemplateData"]["BlockDeviceMappings"][0]["Ebs"]
+    assert "KmsKeyId" not in current(cloud)["LaunchTemplateData"]["BlockDeviceMappings"][0]["Ebs"]
 
 
-def test_a_version_whose_default_was_not_set_is_completed(life, cloud, wanted):
+def test_a_version_that_was_not_taken_yet_is_taken(life, cloud, wanted):
+    """What a run leaves that was cut off between its two writes."""
     life.run(wanted)
     ec2 = cloud.client("ec2")
     life.run(wanted | {"instance_type": "t3.large"})
     ec2.modify_launch_template(LaunchTemplateName=NAME, DefaultVersion="1")
     done = life.live(wanted | {"instance_type": "t3.large"})
     assert done["version"] == "2"
-    assert ec2.describe_launch_templates()["LaunchTemplates"][0]["DefaultVersionNumber"] == 2
+    template = ec2.describe_launch_templates()["LaunchTemplates"][0]
+    assert (template["DefaultVersionNumber"], template["LatestVersionNumber"]) == (2, 2)
+
+
+def test_what_is_undone_leads_back_to_the_version_from_before(life, cloud, wanted):
+    life.run(wanted)
+    life.run(wanted | {"instance_type": "t3.large"})
+    back = life.live(wanted)
+    assert back["version"] == "1"
+    assert cloud.client("ec2").describe_launch_templates()["LaunchTemplates"][0]["LatestVersionNumber"] == 2
+
+
+def test_a_version_can_be_returned_to_by_its_number(life, cloud, wanted):
+    life.run(wanted)
+    life.run(wanted | {"instance_type": "t3.large"})
+    back = life.live({"version": "1"})
+    assert (back["version"], back["image_id"]) == ("1", wanted["image_id"])
+    assert life.run(wanted)["changed"] is False
+    message = life.refused({"version": "7"})
+    assert message == f"version is 7: a version of launch template {NAME} is accepted (1, 2)."
 
 
 def test_an_unknown_image_is_refused(life, wanted):
