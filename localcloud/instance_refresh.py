@@ -24,15 +24,17 @@ import math
 import os
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import ServiceException
 
+from localcloud.autoscaling_members import moment
+
 if TYPE_CHECKING:
     from moto.autoscaling.models import FakeAutoScalingGroup
 
-    from localcloud.autoscaling import Member, Pass
+    from localcloud.autoscaling import Pass
+    from localcloud.autoscaling_members import Member
 
 log = logging.getLogger("localcloud")
 
@@ -99,8 +101,8 @@ class Refresh:
             "AutoScalingGroupName": self.group,
             "Status": self.status,
             "StatusReason": self.reason,
-            "StartTime": _moment(self.started),
-            "EndTime": None if self.ended is None else _moment(self.ended),
+            "StartTime": moment(self.started),
+            "EndTime": None if self.ended is None else moment(self.ended),
             "PercentageComplete": self.percentage,
             "InstancesToUpdate": self.to_update,
             "Preferences": self.preferences,
@@ -108,10 +110,6 @@ class Refresh:
             "RollbackDetails": self.rollback,
             "Strategy": self.strategy,
         }
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
 
 
 def stall_seconds() -> float:
@@ -301,8 +299,7 @@ def _replace_some(look: Pass, refresh: Refresh) -> None:
             break
         look.begin_terminate(
             member,
-            f"At {_moment(look.now):%Y-%m-%dT%H:%M:%SZ} an instance was taken out of service in response to an "
-            "instance refresh.",
+            f"{look.at()} an instance was taken out of service in response to an instance refresh.",
         )
         budget -= 1
         if member in ready:
@@ -372,7 +369,7 @@ def roll_back(look: Pass, refresh: Refresh, reason: str) -> None:
     """Turn a refresh back to the group's settings of its start."""
     refresh.rollback = {
         "RollbackReason": reason,
-        "RollbackStartTime": _moment(look.now),
+        "RollbackStartTime": moment(look.now),
         "PercentageCompleteOnRollback": refresh.percentage,
         "InstancesToUpdateOnRollback": refresh.to_update,
     }

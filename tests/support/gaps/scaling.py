@@ -172,7 +172,7 @@ def a_stopped_member_is_replaced(cloud: Cloud) -> None:
     assert [entry["InstanceId"] for entry in _instances(cloud)] != [gone]
 
 
-@gap("autoscaling")
+@gap("autoscaling_instances")
 def an_unhealthy_member_is_replaced(cloud: Cloud) -> None:
     _group(cloud, 1)
     gone = _instances(cloud)[0]["InstanceId"]
@@ -227,7 +227,7 @@ def scaling_activities_are_recorded(cloud: Cloud) -> None:
     assert _instances(cloud)[0]["InstanceId"] in activity["Description"]
 
 
-@gap("autoscaling")
+@gap("autoscaling_refreshes")
 def a_refresh_replaces_the_members(cloud: Cloud) -> None:
     _group(cloud)
     before = {entry["InstanceId"] for entry in _instances(cloud)}
@@ -251,7 +251,7 @@ def tags_are_sorted(cloud: Cloud) -> None:
     assert [tag["Key"] for tag in groups[0]["Tags"]] == ["a", "b"]
 
 
-@gap("autoscaling")
+@gap("autoscaling_hooks")
 def a_hook_has_no_target_unless_given(cloud: Cloud) -> None:
     _group(cloud, 0)
     autoscaling = cloud.client("autoscaling")
@@ -266,7 +266,7 @@ def a_hook_has_no_target_unless_given(cloud: Cloud) -> None:
     assert hook["GlobalTimeout"] == 6000
 
 
-@gap("autoscaling")
+@gap("autoscaling_hooks")
 def an_action_that_nobody_waits_for_cannot_be_completed(cloud: Cloud) -> None:
     _group(cloud, 1)
     autoscaling = cloud.client("autoscaling")
@@ -284,7 +284,7 @@ def an_action_that_nobody_waits_for_cannot_be_completed(cloud: Cloud) -> None:
         )
 
 
-@gap("autoscaling")
+@gap("autoscaling_policies")
 def names_of_policies_belong_to_their_group(cloud: Cloud) -> None:
     template = {"LaunchTemplateId": _template(cloud), "Version": "1"}
     autoscaling = cloud.client("autoscaling")

@@ -15,9 +15,8 @@ from moto import mock_aws
 from moto.autoscaling.models import autoscaling_backends
 from moto.elbv2.models import elbv2_backends
 
-from localcloud import autoscaling as engine
-from localcloud.patches import autoscaling as autoscaling_patch
-from localcloud.patches import ec2_launch_templates, elbv2
+from localcloud import autoscaling, autoscaling_hooks
+from localcloud.patches import apply_all, elbv2
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 GROUP = "web"
@@ -95,7 +94,7 @@ class World:
         self.settle()
 
     def settle(self) -> None:
-        engine.run_all(self.backend)
+        autoscaling.run_all(self.backend)
 
     @property
     def backend(self) -> Any:
@@ -136,11 +135,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     now = types.SimpleNamespace(value=time.time())
     frozen = types.SimpleNamespace(time=lambda: now.value)
-    for module in (engine, elbv2, autoscaling_patch):
+    for module in (autoscaling, elbv2):
         monkeypatch.setattr(module, "time", frozen)
-    monkeypatch.setattr(engine.backing, "machines", True)
+    monkeypatch.setattr(autoscaling_hooks.backing, "machines", True)
     monkeypatch.setattr(elbv2.backing, "data_plane", True)
-    for patch in (ec2_launch_templates, elbv2, autoscaling_patch):
-        patch.apply()
+    apply_all()
     with mock_aws():
         yield World(now)

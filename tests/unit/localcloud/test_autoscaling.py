@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from localcloud import autoscaling as engine
+from localcloud import autoscaling_hooks
+from localcloud.autoscaling import target_lifecycle_state
+from localcloud.autoscaling_launches import FIRST_RETRY
 from localcloud.patches import elbv2
 from unit.localcloud.scaling_world import GROUP, World
 
@@ -200,7 +202,7 @@ def test_a_launch_hook_holds_a_member_until_it_is_completed(world: World) -> Non
     hook(world, "LAUNCHING", HeartbeatTimeout=60)
     world.asg.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=1)
     (waiting,) = world.ids("Pending:Wait")
-    assert engine.target_lifecycle_state(world.backend, waiting) == "InService"
+    assert target_lifecycle_state(world.backend, waiting) == "InService"
     assert not world.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
     world.pass_time(50)
     world.asg.record_lifecycle_action_heartbeat(
@@ -220,15 +222,15 @@ def test_an_abandoned_launch_is_replaced_ever_more_slowly(world: World) -> None:
     (first,) = world.ids("Pending:Wait")
     complete(world, "launching", first, "ABANDON")
     assert world.instances() == []
-    world.pass_time(engine.FIRST_RETRY + 1)
+    world.pass_time(FIRST_RETRY + 1)
     (second,) = world.ids("Pending:Wait")
     assert second != first
     # The heartbeat's end counts as the default result.
     world.pass_time(61)
     assert world.instances() == []
-    world.pass_time(engine.FIRST_RETRY + 1)
+    world.pass_time(FIRST_RETRY + 1)
     assert world.instances() == []
-    world.pass_time(engine.FIRST_RETRY)
+    world.pass_time(FIRST_RETRY)
     (third,) = world.ids("Pending:Wait")
     complete(world, "launching", third)
     assert world.ids() == [third]
@@ -252,13 +254,13 @@ def test_a_terminate_hook_begins_after_draining(world: World) -> None:
     (leaving,) = world.ids()
     world.asg.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=0)
     assert world.ids("Terminating") == [leaving]
-    assert engine.target_lifecycle_state(world.backend, leaving) == "InService"
+    assert target_lifecycle_state(world.backend, leaving) == "InService"
     world.measure(arn)
     assert world.ids("Terminating:Wait") == [leaving]
-    assert engine.target_lifecycle_state(world.backend, leaving) == "Terminated"
+    assert target_lifecycle_state(world.backend, leaving) == "Terminated"
     complete(world, "terminating", leaving)
     assert world.instances() == []
-    assert engine.target_lifecycle_state(world.backend, leaving) is None
+    assert target_lifecycle_state(world.backend, leaving) is None
 
 
 def test_a_hook_given_at_creation_holds_the_first_members(world: World) -> None:
@@ -326,6 +328,19 @@ def test_a_group_is_deleted_with_force_only_while_it_has_members(world: World) -
     assert {entry["State"]["Name"] for entry in instances} == {"terminated"}
 
 
+def test_a_group_is_not_deleted_while_its_last_member_leaves(world: World) -> None:
+    _, arn = world.balancer()
+    world.create_group(1, TargetGroupARNs=[arn])
+    world.measure(arn)
+    world.asg.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=0)
+    with pytest.raises(ClientError) as error:
+        world.asg.delete_auto_scaling_group(AutoScalingGroupName=GROUP)
+    assert code_of(error) == "ScalingActivityInProgress"
+    world.measure(arn)
+    world.asg.delete_auto_scaling_group(AutoScalingGroupName=GROUP)
+    assert world.asg.describe_auto_scaling_groups()["AutoScalingGroups"] == []
+
+
 def test_scheduled_actions_run_once_or_by_cron(world: World) -> None:
     world.create_group(1)
     at = datetime.datetime.fromtimestamp(world.clock.value + 60, tz=datetime.UTC)
@@ -387,7 +402,7 @@ def test_metrics_and_tags(world: World) -> None:
 
 
 def test_without_machines_hooks_do_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.backing, "machines", False)
+    monkeypatch.setattr(autoscaling_hooks.backing, "machines", False)
     world.create_group(0)
     hook(world, "LAUNCHING")
     world.asg.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=2)
