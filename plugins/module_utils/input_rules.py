@@ -8,14 +8,11 @@ accepted. A rule here is one variable: a test of its value and the words that co
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 
@@ -24,7 +21,7 @@ class Rule:
     """What one variable may hold.
 
     Attributes:
-        name: The variable's name, or for a group of rules its part after the prefix.
+        name: The variable's name.
         test: Tells whether a value is accepted.
         accepted: What is accepted, in words.
         required: Whether it must be set, and not be empty.
@@ -61,14 +58,15 @@ def flag(name: str) -> Rule:
     return Rule(name, is_bool, "true or false")
 
 
-def number(name: str, least: int, most: int, unit: str, *, also: int | None = None, required: bool = False) -> Rule:
-    """A rule for a whole number in a range; `also` is one value outside it with a meaning of its own."""
+def number(name: str, least: int, most: int, unit: str = "", *, also: int | None = None, whole: bool = True) -> Rule:
+    """A rule for a number in a range; `also` is one value outside it with a meaning of its own."""
+    kinds = int if whole else (int, float)
 
     def test(value: Any) -> bool:
-        return isinstance(value, int) and not is_bool(value) and (least <= value <= most or value == also)
+        return isinstance(value, kinds) and not is_bool(value) and (least <= value <= most or value == also)
 
-    words = f"a whole number of {unit} from {least} to {most}"
-    return Rule(name, test, f"{also}, or {words}," if also is not None else words, required)
+    words = f"a {'whole ' if whole else ''}number {f'of {unit} ' if unit else ''}from {least} to {most}"
+    return Rule(name, test, f"{also}, or {words}," if also is not None else words)
 
 
 def choice(name: str, *values: str) -> Rule:
@@ -96,6 +94,20 @@ def texts(name: str, pattern: str, accepted: str) -> Rule:
         return isinstance(value, (list, tuple)) and all(isinstance(v, str) and compiled.fullmatch(v) for v in value)
 
     return Rule(name, test, f"a list of {accepted}")
+
+
+def ids(name: str, what: str, at_least: int = 1) -> Rule:
+    """A rule for a list of ids, each of them once."""
+
+    def test(value: Any) -> bool:
+        return (
+            isinstance(value, (list, tuple))
+            and len(value) >= at_least
+            and all(isinstance(v, str) and v for v in value)
+            and len(set(value)) == len(value)
+        )
+
+    return Rule(name, test, f"a list of {what}, each of them once,", required=True)
 
 
 def cidrs(name: str) -> Rule:
@@ -132,40 +144,6 @@ def tags(name: str, reserved: tuple[str, ...] = ("aws:",)) -> Rule:
     return Rule(name, test, f"a mapping of tags to strings, none beginning with {words},")
 
 
-PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----\s+([A-Za-z0-9+/=\s]+?)-----END \1-----")
-
-
-def is_pem(value: Any, *kinds: str) -> bool:
-    """Tell whether a text is one or more PEM blocks, all of the kinds given."""
-    if not isinstance(value, str):
-        return False
-    blocks = PEM.findall(value)
-    if not blocks or PEM.sub("", value).strip():
-        return False
-    for kind, body in blocks:
-        try:
-            base64.b64decode("".join(body.split()), validate=True)
-        except (binascii.Error, ValueError):
-            return False
-        if kind not in kinds:
-            return False
-    return True
-
-
-def pem_file(name: str, words: str, *kinds: str) -> Rule:
-    """A rule for the path of a file on this machine with a PEM text, or nothing."""
-
-    def test(value: Any) -> bool:
-        if value == "":
-            return True
-        try:
-            return isinstance(value, str) and is_pem(Path(value).expanduser().read_text(encoding="ascii"), *kinds)
-        except (OSError, UnicodeDecodeError):
-            return False
-
-    return Rule(name, test, f"the path of a file on this machine that holds {words} in PEM form, or nothing,")
-
-
 def mapping(name: str, keys: Iterable[str], accepted: str, required_keys: Iterable[str] = ()) -> Rule:
     """A rule for a mapping with known keys."""
     known, needed = set(keys), set(required_keys)
@@ -176,7 +154,7 @@ def mapping(name: str, keys: Iterable[str], accepted: str, required_keys: Iterab
     return Rule(name, test, accepted)
 
 
-def unknown_names(names: Iterable[str], known: Iterable[str], prefixes: Iterable[str]) -> list[str]:
+def unknown_names(names: Iterable[str], known: Iterable[str], prefixes: Iterable[str], whose: str) -> list[str]:
     """Return a sentence for each name that begins like ours and is none of ours."""
     known = sorted(set(known))
     problems = []
@@ -185,7 +163,7 @@ def unknown_names(names: Iterable[str], known: Iterable[str], prefixes: Iterable
             continue
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         hint = f"{near[0]} is meant, perhaps" if near else "its README lists the variables that are accepted"
-        problems.append(f"{name} is no variable of this stack: {hint}.")
+        problems.append(f"{name} is no variable of {whose}: {hint}.")
     return problems
 
 

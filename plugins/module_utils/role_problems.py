@@ -1,288 +1,393 @@
 # Copyright: stackyard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is wrong with the variables of the roles filesystem, load_balancer and fleet.
+"""What the variables of the cloud roles may hold, and what they must be together.
 
 Argument specifications check types and choices; here is what they cannot say: ranges, forms, and what goes with what.
-Each problem is one sentence that names the variable and what is accepted.
+A stack whose variables are handed on to the roles takes their rules from here, under its own names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
+
+from .certificate_files import certificate_file_problems
+from .input_rules import Rule, check, ids, number, text, texts, unknown_names
+from .network_plan import network_problems
+
+ROLES_FOLDER = Path(__file__).resolve().parents[2] / "roles"
 
 AGES = ["never", *(f"AFTER_{days}_DAY{'S' if days > 1 else ''}" for days in (1, 7, 14, 30, 60, 90, 180, 270, 365))]
 
-_HTTP_CODES = re.compile(r"[2-4]\d\d(-[2-4]\d\d)?(,[2-4]\d\d(-[2-4]\d\d)?)*")
-_DOMAIN = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE)
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]"
+BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_HTTP_CODES = r"[2-4]\d\d(-[2-4]\d\d)?(,[2-4]\d\d(-[2-4]\d\d)?)*"
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,\-]+")
 _VARIABLE = re.compile(r"(?!ansible_)[a-z_][a-z0-9_]*")
 
-
-class _Checks:
-    """Collects the sentences about the variables of one role."""
-
-    def __init__(self, values: Mapping[str, Any], prefix: str) -> None:
-        self.values = values
-        self.prefix = prefix
-        self.problems: list[str] = []
-
-    def need(self, good: bool, name: str, accepted: str) -> None:
-        if not good:
-            value = self.values[name]
-            shown = "empty" if value in ("", [], {}) else repr(value)
-            self.problems.append(f"{self.prefix}{name} is {shown}: {accepted}.")
-
-    def between(self, name: str, least: float, most: float, *, unit: str = "", or_zero: bool = False) -> None:
-        value = self.values[name]
-        good = value is None or least <= value <= most or (or_zero and value == 0)
-        zero = "0, or " if or_zero else ""
-        self.need(good, name, f"{zero}{least} to {most}{' ' + unit if unit else ''} is accepted")
-
-    def filled(self, name: str, what: str) -> None:
-        self.need(bool(self.values[name]), name, f"{what} is required")
+SIZES = ("min_size", "desired_capacity", "max_size")
 
 
-def filesystem_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the variables of the role filesystem, given without their prefix."""
-    checks = _Checks(values, "filesystem_")
-    checks.need(1 <= len(values["name"]) <= 64, "name", "1 to 64 characters are accepted")
-    checks.filled("subnet_ids", "a list of subnets, at most one in each zone,")
-    checks.need(
-        len(values["subnet_ids"]) == len(set(values["subnet_ids"])) or all("000000" in i for i in values["subnet_ids"]),
-        "subnet_ids",
-        "each subnet may be listed once",
+def is_schedules(value: Any) -> bool:
+    """Tell whether a value is a list of sizes at given times."""
+    return (
+        isinstance(value, (list, tuple))
+        and all(
+            isinstance(entry, Mapping)
+            and set(entry) <= {"name", "recurrence", "time_zone", *SIZES}
+            and isinstance(entry.get("name"), str)
+            and isinstance(entry.get("recurrence"), str)
+            and len(entry["recurrence"].split()) == 5
+            and all(_CRON_FIELD.fullmatch(field) for field in entry["recurrence"].split())
+            and any(entry.get(size) is not None for size in SIZES)
+            and all(isinstance(entry[size], int) and entry[size] >= 0 for size in SIZES if entry.get(size) is not None)
+            for entry in value
+        )
+        and len({entry["name"] for entry in value}) == len(value)
     )
-    checks.filled("security_group_ids", "a list of security groups")
-    provisioned = values["throughput_mode"] == "provisioned"
-    if provisioned or values["provisioned_throughput"]:
-        good = provisioned and 1 <= values["provisioned_throughput"] <= 3414
-        checks.need(
-            good,
-            "provisioned_throughput",
-            "1 to 3414 MiB/s with filesystem_throughput_mode: provisioned, else 0 is accepted",
-        )
-    cold, archive = values["transition_to_ia"], values["transition_to_archive"]
-    if archive != "never":
-        checks.need(
-            values["throughput_mode"] == "elastic",
-            "transition_to_archive",
-            "only never is accepted unless filesystem_throughput_mode is elastic",
-        )
-        checks.need(
-            cold == "never" or AGES.index(archive) > AGES.index(cold),
-            "transition_to_archive",
-            f"never, or an age greater than filesystem_transition_to_ia ({cold}) is accepted",
-        )
-    names = [point["name"] for point in values["access_points"]]
-    checks.need(len(names) == len(set(names)), "access_points", "each name may be given once")
-    for point in values["access_points"]:
-        _access_point(checks, point)
-    return checks.problems
 
 
-def _access_point(checks: _Checks, point: Mapping[str, Any]) -> None:
+RULES: dict[str, tuple[Rule, ...]] = {
+    "network": (
+        text("network_vpc_id", r"vpc-[0-9a-f]{8,17}", "the id of a VPC, such as vpc-0123456789abcdef0", empty=True),
+    ),
+    "secret": (number("secret_recovery_days", 7, 30, "days", also=0),),
+    "database": (
+        text(
+            "database_name",
+            r"(?=.{1,63}$)[a-z](-?[a-z0-9])*",
+            "a name of up to 63 small letters, digits and single hyphens that begins with a letter",
+            required=True,
+        ),
+        text("database_engine_version", r"\d+(\.\d+)?", 'a major version in quotes, such as "8.4",'),
+        text("database_schema", r"[A-Za-z]\w{0,62}", "a name of letters, digits and underscores", required=True),
+        text("database_secret", r"[\w/+=.@:-]+", "the name of a secret with username and password", required=True),
+        text("database_class", r"db\.[a-z0-9-]+\.[a-z0-9]+", "a class of RDS, such as db.t4g.small,"),
+        number("database_storage_gb", 20, 65536, "GiB"),
+        number("database_max_storage_gb", 22, 65536, "GiB", also=0),
+        ids("database_subnet_ids", "two or more subnets in different zones", at_least=2),
+        ids("database_security_group_ids", "security groups"),
+        number("database_backup_days", 0, 35, "days"),
+    ),
+    "filesystem": (
+        text("filesystem_name", r".{1,64}", "a name of 1 to 64 characters", required=True),
+        ids("filesystem_subnet_ids", "subnets, at most one in each zone"),
+        ids("filesystem_security_group_ids", "security groups"),
+    ),
+    "load_balancer": (
+        text(
+            "load_balancer_name",
+            r"(?!internal-)[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?",
+            "a name of at most 32 letters, digits and, inside, hyphens that does not begin with internal-",
+            required=True,
+        ),
+        text("load_balancer_vpc_id", r".+", "the id of a VPC", required=True),
+        ids("load_balancer_subnet_ids", "two or more subnets in different zones", at_least=2),
+        ids("load_balancer_security_group_ids", "security groups"),
+        number("load_balancer_target_port", 1, 65535),
+        number("load_balancer_redirect_port", 1, 65535),
+        text(
+            "load_balancer_health_check_path",
+            r"/[\x21-\x7e]{0,1023}",
+            "a path that begins with a slash and holds no blanks",
+        ),
+        text(
+            "load_balancer_health_check_matcher",
+            _HTTP_CODES,
+            'HTTP codes from 200 to 499 in quotes, such as "200", "200-299" or "200,302",',
+        ),
+        number("load_balancer_health_check_interval", 5, 300, "seconds"),
+        number("load_balancer_health_check_timeout", 2, 120, "seconds"),
+        number("load_balancer_healthy_threshold", 2, 10),
+        number("load_balancer_unhealthy_threshold", 2, 10),
+        number("load_balancer_deregistration_delay", 0, 3600, "seconds"),
+        number("load_balancer_slow_start", 30, 900, "seconds", also=0),
+        number("load_balancer_stickiness", 1, 604800, "seconds", also=0),
+        number("load_balancer_idle_timeout", 1, 4000, "seconds"),
+        text(
+            "load_balancer_domain",
+            rf"(?=.{{4,253}}$){DOMAIN}",
+            "a domain name, such as www.example.com",
+            empty=True,
+        ),
+        texts("load_balancer_alternative_names", rf"(\*\.)?{DOMAIN}", "domain names, such as [*.example.com],"),
+        text(
+            "load_balancer_hosted_zone_id",
+            r"[A-Z0-9]{4,32}",
+            "the id of a hosted zone of Route 53, such as Z0123456789ABCDEFGHIJ",
+            empty=True,
+        ),
+        text(
+            "load_balancer_certificate_arn",
+            r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+",
+            "the ARN of a certificate in ACM",
+            empty=True,
+        ),
+        text("load_balancer_access_logs_bucket", BUCKET, "the name of an S3 bucket", empty=True),
+        number("load_balancer_access_logs_days", 1, 3650, "days"),
+    ),
+    "fleet": (
+        # The role, its profile and the group share the name; a role's is the shortest.
+        text(
+            "fleet_name",
+            r"[A-Za-z0-9+=,.@_-]{1,64}",
+            "a name of 1 to 64 letters, digits and characters of +=,.@_-",
+            required=True,
+        ),
+        text(
+            "fleet_image_id",
+            r"ami-[0-9a-f]{8,17}|resolve:ssm:\S+",
+            "the id of an image, such as ami-0123456789abcdef0,",
+            required=True,
+        ),
+        text("fleet_instance_type", r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "a type of EC2, such as t3.small,"),
+        ids("fleet_subnet_ids", "private subnets"),
+        ids("fleet_security_group_ids", "security groups"),
+        text("fleet_application", r"[a-z][a-z0-9_]*", "the name of a role", required=True),
+        number("fleet_min", 0, 1000, "machines"),
+        number("fleet_max", 0, 1000, "machines"),
+        number("fleet_desired", 0, 1000, "machines"),
+        number("fleet_volume_size", 8, 16384, "GiB"),
+        number("fleet_metadata_hop_limit", 1, 64),
+        number("fleet_health_check_grace_period", 0, 7200, "seconds"),
+        number("fleet_warmup", 0, 3600, "seconds"),
+        number("fleet_launch_hook_timeout", 30, 7200, "seconds"),
+        number("fleet_terminate_hook_timeout", 30, 7200, "seconds"),
+        number("fleet_max_instance_lifetime", 86400, 31536000, "seconds", also=0),
+        number("fleet_cpu_target", 10, 90, "per cent", also=0, whole=False),
+        number("fleet_requests_target", 1, 1000000, "requests a minute for each machine", also=0, whole=False),
+        Rule(
+            "fleet_schedules",
+            is_schedules,
+            "a list of mappings of name, recurrence (five fields of cron), time_zone and one or more of min_size, "
+            "desired_capacity and max_size, each name once,",
+        ),
+        number("fleet_refresh_min_healthy_percentage", 0, 100, "per cent"),
+        number("fleet_refresh_max_healthy_percentage", 100, 200, "per cent"),
+        number("fleet_refresh_timeout", 30, 86400, "seconds"),
+        number("fleet_wait_timeout", 30, 86400, "seconds"),
+    ),
+}
+
+
+def secret_problems(v: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with secrets together."""
+    return [
+        f"secret_secrets has the {what} {value!r} twice: different ones are accepted."
+        for what in ("key", "name")
+        for value in _repeated(secret[what] for secret in v["secrets"])
+    ]
+
+
+def database_problems(v: Mapping[str, Any], prefix: str) -> list[str]:
+    """Return what is wrong with the variables of a database together."""
+    problems = []
+    if v["engine"] in ("mysql", "mariadb") and "." not in v["engine_version"]:
+        problems.append(
+            f'{prefix}engine_version is {v["engine_version"]!r}: two numbers, such as "8.4", are accepted for '
+            f"{v['engine']}."
+        )
+    storage, most = v["storage_gb"], v["max_storage_gb"]
+    if most and most < storage * 1.1:
+        problems.append(
+            f"{prefix}max_storage_gb is {most}: 0, or a tenth or more above {prefix}storage_gb ({storage}), is "
+            "accepted."
+        )
+    return problems
+
+
+def filesystem_problems(v: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the variables of a file system together."""
+    problems = []
+    mode, throughput = v["throughput_mode"], v["provisioned_throughput"]
+    if not (1 <= throughput <= 3414 if mode == "provisioned" else throughput == 0):
+        problems.append(
+            f"filesystem_provisioned_throughput is {throughput}: 1 to 3414 MiB/s with filesystem_throughput_mode: "
+            "provisioned, else 0 is accepted."
+        )
+    cold, archive = v["transition_to_ia"], v["transition_to_archive"]
+    if archive != "never" and mode != "elastic":
+        problems.append(
+            f"filesystem_transition_to_archive is {archive}: never is accepted unless filesystem_throughput_mode is "
+            "elastic."
+        )
+    if archive != "never" and cold != "never" and AGES.index(archive) <= AGES.index(cold):
+        problems.append(
+            f"filesystem_transition_to_archive is {archive}: never, or an age greater than filesystem_transition_to_ia "
+            f"({cold}), is accepted."
+        )
+    problems += [
+        f"filesystem_access_points has the name {name!r} twice: different ones are accepted."
+        for name in _repeated(point["name"] for point in v["access_points"])
+    ]
+    for point in v["access_points"]:
+        problems += _access_point_problems(point)
+    return problems
+
+
+def _access_point_problems(point: Mapping[str, Any]) -> list[str]:
     where = f"filesystem_access_points, {point['name']}"
-    parts = [part for part in point["path"].split("/") if part]
-    if not re.fullmatch(r"(/[^/\s]+){1,4}", point["path"]) or len(point["path"]) > 100 or {".", ".."} & set(parts):
-        checks.problems.append(
-            f"{where}: path is {point['path']!r}: an absolute path of at most four parts and 100 characters "
-            "is accepted."
+    problems = []
+    path, permissions = point["path"], point.get("permissions") or "0750"
+    if not re.fullmatch(r"(/[^/\s]+){1,4}", path) or len(path) > 100 or {".", ".."} & set(path.split("/")):
+        problems.append(
+            f"{where}: path is {path!r}: an absolute path of at most four parts and 100 characters is accepted."
         )
-    checks.problems.extend(
+    problems += [
         f"{where}: {name} is {point[name]}: 0 to 4294967295 is accepted."
         for name in ("uid", "gid")
         if not 0 <= point[name] <= 4294967295
-    )
-    if not re.fullmatch(r"0?[0-7]{3}", point.get("permissions") or "0750"):
-        checks.problems.append(
-            f'{where}: permissions is {point["permissions"]!r}: three or four octal digits such as "0750" are accepted.'
+    ]
+    if not re.fullmatch(r"0?[0-7]{3}", permissions):
+        problems.append(
+            f'{where}: permissions is {permissions!r}: three or four octal digits such as "0750" are accepted.'
         )
+    return problems
 
 
-def load_balancer_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the variables of the role load_balancer, given without their prefix."""
-    checks = _Checks(values, "load_balancer_")
-    name = values["name"]
-    checks.need(
-        bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?", name)) and not name.startswith("internal-"),
-        "name",
-        "at most 32 letters, digits and, inside, hyphens, not beginning with internal-, are accepted",
-    )
-    checks.filled("vpc_id", "the id of a VPC")
-    checks.need(len(values["subnet_ids"]) >= 2, "subnet_ids", "two or more subnets in different zones are required")
-    checks.filled("security_group_ids", "a list of security groups")
-    for port in ("target_port", "redirect_port"):
-        checks.between(port, 1, 65535)
-    checks.need(
-        bool(re.fullmatch(r"/[\x21-\x7e]{0,1023}", values["health_check_path"])),
-        "health_check_path",
-        "a path that begins with a slash and holds no blanks is accepted",
-    )
-    checks.need(
-        bool(_HTTP_CODES.fullmatch(values["health_check_matcher"])),
-        "health_check_matcher",
-        "HTTP codes from 200 to 499 such as 200 or 200-299 or 200,302 are accepted",
-    )
-    checks.between("health_check_interval", 5, 300, unit="seconds")
-    checks.between("health_check_timeout", 2, 120, unit="seconds")
-    checks.need(
-        values["health_check_timeout"] < values["health_check_interval"],
-        "health_check_timeout",
-        f"less than load_balancer_health_check_interval ({values['health_check_interval']}) is accepted",
-    )
-    checks.between("healthy_threshold", 2, 10)
-    checks.between("unhealthy_threshold", 2, 10)
-    checks.between("deregistration_delay", 0, 3600, unit="seconds")
-    checks.between("slow_start", 30, 900, unit="seconds", or_zero=True)
-    checks.between("stickiness", 1, 604800, unit="seconds", or_zero=True)
-    checks.between("idle_timeout", 1, 4000, unit="seconds")
-    checks.need(
-        not (values["slow_start"] and values["algorithm"] == "least_outstanding_requests"),
-        "slow_start",
-        "only 0 is accepted with load_balancer_algorithm: least_outstanding_requests",
-    )
-    for name in ("domain", *(["alternative_names"] if values["alternative_names"] else [])):
-        given = values[name] if isinstance(values[name], list) else [values[name]] if values[name] else []
-        checks.need(
-            all(_DOMAIN.fullmatch(domain) for domain in given), name, "domains such as blog.example.com are accepted"
-        )
-    if values["access_logs_bucket"]:
-        checks.need(
-            bool(_BUCKET.fullmatch(values["access_logs_bucket"])),
-            "access_logs_bucket",
-            "3 to 63 small letters, digits, dots and hyphens are accepted",
-        )
-        checks.between("access_logs_days", 1, 3650, unit="days")
-    if values["https"]:
-        _certificate(checks, values)
-    return checks.problems
-
-
-def _certificate(checks: _Checks, values: Mapping[str, Any]) -> None:
-    arn, file, key = values["certificate_arn"], values["certificate_file"], values["certificate_key_file"]
-    by_dns = bool(values["domain"] and values["hosted_zone_id"])
-    if arn:
-        checks.need(
-            bool(re.fullmatch(r"arn:aws[a-z-]*:(acm|iam):[a-z0-9-]*:\d{12}:.+", arn)),
-            "certificate_arn",
-            "the ARN of a certificate of ACM or IAM is accepted",
+def https_problems(v: Mapping[str, Any], prefix: str) -> list[str]:
+    """Return what is wrong with where the certificate for HTTPS is to come from, and with its files."""
+    problems = []
+    arn, file, key = v["certificate_arn"], v["certificate_file"], v["certificate_key_file"]
+    if bool(file) != bool(key):
+        absent, there = ("key_file", "file") if file else ("file", "key_file")
+        problems.append(
+            f"{prefix}certificate_{absent} is not set and {prefix}certificate_{there} is: both of them, or neither, "
+            "are accepted."
         )
     if arn and file:
-        checks.problems.append(
-            "load_balancer_certificate_arn and load_balancer_certificate_file are both given: one of them is accepted."
+        problems.append(f"{prefix}certificate_arn and {prefix}certificate_file are both set: one of them is accepted.")
+    if v["hosted_zone_id"] and not v["domain"]:
+        problems.append(f"{prefix}domain is not set and {prefix}hosted_zone_id is: a domain of that zone is accepted.")
+    if v["https"] and not (arn or file or v["hosted_zone_id"]):
+        problems.append(
+            f"{prefix}https is true, and nothing says where the certificate comes from: one of {prefix}hosted_zone_id "
+            f"(with {prefix}domain), {prefix}certificate_arn and {prefix}certificate_file is accepted, or "
+            f"{prefix}https: false for plain HTTP."
         )
-    if bool(file) != bool(key):
-        checks.problems.append(
-            "load_balancer_certificate_file and load_balancer_certificate_key_file go together: give both or neither."
+    if v["https"] and file and not problems:
+        problems = certificate_file_problems(v, prefix)
+    return problems
+
+
+def load_balancer_problems(v: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the variables of a load balancer together."""
+    problems = []
+    if v["health_check_timeout"] >= v["health_check_interval"]:
+        problems.append(
+            f"load_balancer_health_check_timeout is {v['health_check_timeout']}: less than "
+            f"load_balancer_health_check_interval ({v['health_check_interval']}) is accepted."
         )
-    if not (arn or file or by_dns):
-        checks.problems.append(
-            "load_balancer_https needs a certificate: set load_balancer_certificate_arn, or "
-            "load_balancer_certificate_file and load_balancer_certificate_key_file, or load_balancer_domain and "
-            "load_balancer_hosted_zone_id to have one issued; or choose plain HTTP with load_balancer_https: false."
+    if v["slow_start"] and v["algorithm"] == "least_outstanding_requests":
+        problems.append(
+            f"load_balancer_slow_start is {v['slow_start']}: 0 is accepted with load_balancer_algorithm: "
+            "least_outstanding_requests."
         )
+    return problems + https_problems(v, "load_balancer_")
 
 
-def fleet_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the variables of the role fleet, given without their prefix."""
-    checks = _Checks(values, "fleet_")
-    # The role, its profile and the group share the name; a role's is the shortest.
-    checks.need(
-        bool(re.fullmatch(r"[A-Za-z0-9+=,.@_-]{1,64}", values["name"])),
-        "name",
-        "1 to 64 letters, digits and characters of +=,.@_- are accepted",
-    )
-    checks.need(
-        bool(re.fullmatch(r"ami-[0-9a-f]{8,17}|resolve:ssm:\S+", values["image_id"])),
-        "image_id",
-        "the id of an image, ami- and 8 to 17 hexadecimal digits, is accepted",
-    )
-    checks.need(
-        bool(re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", values["instance_type"])),
-        "instance_type",
-        "an instance type such as t3.small is accepted",
-    )
-    checks.filled("subnet_ids", "a list of private subnets")
-    checks.filled("security_group_ids", "a list of security groups")
-    least, most, desired = values["min"], values["max"], values["desired"]
-    checks.between("min", 0, 1000)
-    checks.between("max", 0, 1000)
-    checks.need(least <= most, "min", f"at most fleet_max ({most}) is accepted")
-    if desired is not None and least <= most:
-        checks.need(least <= desired <= most, "desired", f"fleet_min to fleet_max ({least} to {most}) is accepted")
-    checks.between("volume_size", 8, 16384, unit="GiB")
-    checks.between("metadata_hop_limit", 1, 64)
-    checks.between("health_check_grace_period", 0, 7200, unit="seconds")
-    checks.between("warmup", 0, 3600, unit="seconds")
-    checks.between("launch_hook_timeout", 30, 7200, unit="seconds")
-    checks.between("terminate_hook_timeout", 30, 7200, unit="seconds")
-    checks.between("max_instance_lifetime", 86400, 31536000, unit="seconds", or_zero=True)
-    checks.between("cpu_target", 1, 100, unit="per cent", or_zero=True)
-    checks.between("requests_target", 1, 1000000, unit="requests per machine and minute", or_zero=True)
-    if values["requests_target"]:
-        checks.need(
-            bool(values["load_balancer_arn"] and len(values["target_group_arns"]) == 1),
-            "requests_target",
-            "it needs fleet_load_balancer_arn and one ARN in fleet_target_group_arns",
+def size_problems(v: Mapping[str, Any], prefix: str) -> list[str]:
+    """Return what is wrong with the numbers of machines `min`, `desired` (or None) and `max`."""
+    least, desired, most = (v.get(which) for which in ("min", "desired", "max"))
+    if least > most:
+        return [f"{prefix}min is {least}: a number up to {prefix}max ({most}) is accepted."]
+    if desired is not None and not least <= desired <= most:
+        return [
+            f"{prefix}desired is {desired}: a number from {prefix}min ({least}) to {prefix}max ({most}) is accepted."
+        ]
+    return []
+
+
+def schedule_problems(schedules: Iterable[Mapping[str, Any]], variable: str) -> list[str]:
+    """Return a sentence for each schedule whose sizes contradict each other."""
+    problems = []
+    for index, schedule in enumerate(schedules):
+        given = {size: schedule[size] for size in SIZES if schedule.get(size) is not None}
+        if list(given.values()) != sorted(given.values()):
+            problems.append(f"{variable}[{index}] has {given}: {' <= '.join(given)} is accepted.")
+    return problems
+
+
+def fleet_problems(v: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the variables of a fleet together."""
+    problems = size_problems(v, "fleet_") + schedule_problems(v["schedules"], "fleet_schedules")
+    if v["requests_target"] and not (v["load_balancer_arn"] and len(v["target_group_arns"]) == 1):
+        problems.append(
+            f"fleet_requests_target is {v['requests_target']}: 0 is accepted, unless fleet_load_balancer_arn and one "
+            "ARN in fleet_target_group_arns are set."
         )
-    checks.between("refresh_min_healthy_percentage", 0, 100, unit="per cent")
-    checks.between("refresh_max_healthy_percentage", 100, 200, unit="per cent")
-    checks.need(
-        values["refresh_max_healthy_percentage"] - values["refresh_min_healthy_percentage"] <= 100,
-        "refresh_max_healthy_percentage",
-        "at most 100 more than fleet_refresh_min_healthy_percentage is accepted",
-    )
-    for timeout in ("wait_timeout", "refresh_timeout"):
-        checks.between(timeout, 30, 86400, unit="seconds")
-    checks.need(
-        bool(re.fullmatch(r"[a-z][a-z0-9_]*", values["application"])), "application", "the name of a role is accepted"
-    )
-    _boot_document(checks, values)
-    _schedules(checks, values)
-    return checks.problems
+    least, most = v["refresh_min_healthy_percentage"], v["refresh_max_healthy_percentage"]
+    if most - least > 100:
+        problems.append(
+            f"fleet_refresh_max_healthy_percentage is {most}: at most 100 more than "
+            f"fleet_refresh_min_healthy_percentage ({least}) is accepted."
+        )
+    return problems + _boot_document_problems(v)
 
 
-def _boot_document(checks: _Checks, values: Mapping[str, Any]) -> None:
-    for variable, reference in values["secrets"].items():
-        if not _VARIABLE.fullmatch(variable):
-            checks.problems.append(f"fleet_secrets: {variable!r} is not a name of a variable.")
-        elif not isinstance(reference, Mapping) or not reference.get("secret") or set(reference) - {"secret", "key"}:
-            checks.problems.append(
-                f"fleet_secrets.{variable}: a mapping of secret, the name in Secrets Manager, and optionally key "
-                "is accepted."
-            )
-    checks.problems.extend(
-        f"fleet_variables: {variable!r} is not a name of a variable."
-        for variable in values["variables"]
-        if not _VARIABLE.fullmatch(variable)
-    )
-    checks.problems.extend(
-        f"fleet_variables.{variable} is in fleet_secrets too: a value comes from one of them."
-        for variable in sorted(set(values["variables"]) & set(values["secrets"]))
-    )
+def _boot_document_problems(v: Mapping[str, Any]) -> list[str]:
+    problems = [
+        f"fleet_{option}: {name!r} is not a name of a variable."
+        for option in ("secrets", "variables")
+        for name in v[option]
+        if not _VARIABLE.fullmatch(name)
+    ]
+    problems += [
+        f"fleet_secrets.{name}: a mapping of secret, the name in Secrets Manager, and optionally key is accepted."
+        for name, reference in v["secrets"].items()
+        if not isinstance(reference, Mapping) or not reference.get("secret") or set(reference) - {"secret", "key"}
+    ]
+    problems += [
+        f"fleet_variables.{name} is in fleet_secrets too: a value comes from one of them."
+        for name in sorted(set(v["variables"]) & set(v["secrets"]))
+    ]
+    return problems
 
 
-def _schedules(checks: _Checks, values: Mapping[str, Any]) -> None:
-    names = [schedule["name"] for schedule in values["schedules"]]
-    checks.need(len(names) == len(set(names)), "schedules", "each name may be given once")
-    for schedule in values["schedules"]:
-        where = f"fleet_schedules, {schedule['name']}"
-        fields = schedule["recurrence"].split()
-        if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
-            checks.problems.append(
-                f'{where}: recurrence is {schedule["recurrence"]!r}: five cron fields such as "0 8 * * 1-5" are '
-                "accepted."
-            )
-        sizes = {
-            key: schedule.get(key)
-            for key in ("min_size", "max_size", "desired_capacity")
-            if schedule.get(key) is not None
-        }
-        if not sizes:
-            checks.problems.append(f"{where}: give at least one of min_size, max_size and desired_capacity.")
-        ordered = [sizes[key] for key in ("min_size", "desired_capacity", "max_size") if key in sizes]
-        if ordered != sorted(ordered) or any(size < 0 for size in ordered):
-            checks.problems.append(f"{where}: 0 <= min_size <= desired_capacity <= max_size is accepted, not {sizes}.")
+TOGETHER: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "network": network_problems,
+    "secret": secret_problems,
+    "database": lambda v: database_problems(v, "database_"),
+    "filesystem": filesystem_problems,
+    "load_balancer": load_balancer_problems,
+    "fleet": fleet_problems,
+}
+
+
+def _repeated(values: Iterable[Any]) -> list[Any]:
+    values = list(values)
+    return sorted({value for value in values if values.count(value) > 1})
+
+
+def role_variables(role: str) -> set[str]:
+    """Return the public variables of a role, and the fact that it publishes."""
+    specs = yaml.safe_load((ROLES_FOLDER / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    names = {name for entry in specs["argument_specs"].values() for name in entry.get("options", {})}
+    return names | {f"{role}_result"}
+
+
+def role_problems(role: str, values: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Return what is wrong with the variables of a role.
+
+    To remove something takes no more than its name: with the state `absent` nothing else is required, and only what is
+    given is looked at.
+
+    Args:
+        role: Name of the role.
+        values: The role's variables.
+        names: The names of all variables, to find misspelt ones.
+    """
+    problems = unknown_names(names, role_variables(role), [f"{role}_"], f"the role {role}")
+    if problems:
+        return problems
+    if values[f"{role}_state"] == "absent":
+        given = {name: value for name, value in values.items() if value not in ("", [], {}, None)}
+        return check([rule for rule in RULES[role] if rule.name in given], given)
+    problems = check(RULES[role], {name: value for name, value in values.items() if value is not None})
+    return problems or TOGETHER[role](
+        {name.removeprefix(f"{role}_"): values.get(name) for name in role_variables(role)}
+    )

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .input_rules import Rule, choice, cidrs, flag, mapping, number, pem_file, tags, text, texts
+from .input_rules import Rule, choice, cidrs, flag, mapping, number, tags, text, texts
 from .network_plan import cidr_problem, network_problems
+from .role_problems import BUCKET, RULES, database_problems, https_problems, schedule_problems, size_problems
 
 ENVIRONMENT = r"[a-z](-?[a-z0-9]){0,15}"
-DOMAIN = r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]"
 
 CONNECTION = (
     "region",
@@ -43,7 +43,7 @@ def stackyard_rules(purpose: str) -> list[Rule]:
             f"a mapping with region and, where they are needed, {', '.join(CONNECTION[1:])}",
             ("region",),
         ),
-        text("stackyard_ssm_bucket", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket", empty=True),
+        text("stackyard_ssm_bucket", BUCKET, "the name of an S3 bucket", empty=True),
     ]
     if purpose == "destroy":
         rules += [
@@ -111,17 +111,10 @@ def is_tier_mapping(value: Any, kind: type | tuple[type, ...]) -> bool:
     )
 
 
-def is_schedules(value: Any) -> bool:
-    """Tell whether a value is a list of scheduled sizes."""
-    keys = {"name", "recurrence", "time_zone", "min", "max", "desired"}
-    return isinstance(value, (list, tuple)) and all(
-        isinstance(entry, Mapping)
-        and set(entry) <= keys
-        and {"name", "recurrence"} <= set(entry)
-        and len(str(entry["recurrence"]).split()) == 5
-        and all(isinstance(entry.get(key, 0), int) and entry.get(key, 0) >= 0 for key in ("min", "max", "desired"))
-        for entry in value
-    )
+def of_role(name: str, role: str, variable: str) -> Rule:
+    """The rule of the role's variable that a stack's variable is handed on to."""
+    [rule] = [rule for rule in RULES[role] if rule.name == f"{role}_{variable}"]
+    return replace(rule, name=name)
 
 
 WORDPRESS_RULES = (
@@ -147,7 +140,7 @@ WORDPRESS_RULES = (
         r"[a-z0-9.-]+",
         "services by the names AWS has for them, such as [ssm, secretsmanager],",
     ),
-    text(f"{P}network_vpc_id", r"vpc-[0-9a-f]{8,17}", "the id of a VPC, such as vpc-0123456789abcdef0", empty=True),
+    of_role(f"{P}network_vpc_id", "network", "vpc_id"),
     tags(f"{P}network_vpc_tags"),
     Rule(
         f"{P}network_subnet_ids",
@@ -160,56 +153,44 @@ WORDPRESS_RULES = (
         "a mapping of public, private and data to tags",
     ),
     number(f"{P}password_length", 16, 128, "characters"),
-    number(f"{P}secret_recovery_days", 7, 30, "days", also=0),
+    of_role(f"{P}secret_recovery_days", "secret", "recovery_days"),
     choice(f"{P}database_engine", "mysql", "mariadb"),
-    text(f"{P}database_engine_version", r"\d+\.\d+", 'a major version in quotes, such as "8.4",'),
-    text(f"{P}database_class", r"db\.[a-z0-9-]+\.[a-z0-9]+", "a class of RDS, such as db.t4g.small,"),
-    number(f"{P}database_storage_gb", 20, 65536, "GiB"),
-    number(f"{P}database_max_storage_gb", 22, 65536, "GiB", also=0),
+    of_role(f"{P}database_engine_version", "database", "engine_version"),
+    of_role(f"{P}database_class", "database", "class"),
+    of_role(f"{P}database_storage_gb", "database", "storage_gb"),
+    of_role(f"{P}database_max_storage_gb", "database", "max_storage_gb"),
     flag(f"{P}database_multi_az"),
-    number(f"{P}database_backup_days", 0, 35, "days"),
+    of_role(f"{P}database_backup_days", "database", "backup_days"),
     flag(f"{P}database_deletion_protection"),
     flag(f"{P}database_final_snapshot"),
     choice(f"{P}filesystem_throughput", "elastic", "bursting"),
     choice(f"{P}filesystem_mount", "efs", "nfs4"),
     flag(f"{P}filesystem_backup"),
     flag(f"{P}https"),
-    text(f"{P}domain", DOMAIN, "a domain name, such as www.example.com", empty=True),
-    text(
-        f"{P}hosted_zone_id",
-        r"Z[A-Z0-9]{4,31}",
-        "the id of a hosted zone of Route 53, such as Z0123456789ABCDEFGHIJ",
-        empty=True,
+    of_role(f"{P}domain", "load_balancer", "domain"),
+    of_role(f"{P}hosted_zone_id", "load_balancer", "hosted_zone_id"),
+    of_role(f"{P}certificate_arn", "load_balancer", "certificate_arn"),
+    *(
+        text(f"{P}certificate_{file}", r".+", "the path of a PEM file on this machine", empty=True)
+        for file in ("file", "key_file", "chain_file")
     ),
-    text(
-        f"{P}certificate_arn",
-        r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+",
-        "the ARN of a certificate in ACM",
-        empty=True,
-    ),
-    pem_file(f"{P}certificate_file", "a certificate", "CERTIFICATE"),
-    pem_file(f"{P}certificate_key_file", "a private key", "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"),
-    pem_file(f"{P}certificate_chain_file", "certificates", "CERTIFICATE"),
     cidrs(f"{P}client_cidrs"),
     tags(f"{P}load_balancer_tags"),
-    text(f"{P}access_log_bucket", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket", empty=True),
+    of_role(f"{P}access_log_bucket", "load_balancer", "access_logs_bucket"),
     text(
         f"{P}site_url", r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", "an address such as https://www.example.com", empty=True
     ),
     text(f"{P}image_id", r"ami-[0-9a-f]{8,17}", "the id of an image, such as ami-0123456789abcdef0", empty=True),
-    text(f"{P}instance_type", r"[a-z0-9-]+\.[a-z0-9-]+", "a type of EC2, such as t3.small,"),
-    number(f"{P}volume_gb", 8, 16384, "GiB"),
+    of_role(f"{P}instance_type", "fleet", "instance_type"),
+    of_role(f"{P}volume_gb", "fleet", "volume_size"),
+    # A site needs a machine, and a hundred are a slip of the hand.
     number(f"{P}machines_min", 1, 100, "machines"),
     number(f"{P}machines_max", 1, 100, "machines"),
     number(f"{P}machines_desired", 1, 100, "machines"),
-    number(f"{P}target_cpu_percent", 10, 90, "per cent", also=0),
-    number(f"{P}target_requests", 1, 1000000, "requests a minute for each machine", also=0),
-    number(f"{P}warmup_seconds", 0, 3600, "seconds"),
-    Rule(
-        f"{P}schedules",
-        is_schedules,
-        "a list of mappings of name, recurrence (five fields of cron), time_zone, min, max and desired",
-    ),
+    of_role(f"{P}target_cpu_percent", "fleet", "cpu_target"),
+    of_role(f"{P}target_requests", "fleet", "requests_target"),
+    of_role(f"{P}warmup_seconds", "fleet", "warmup"),
+    of_role(f"{P}schedules", "fleet", "schedules"),
     text(f"{P}smtp_secret", r"[\w/+=.@-]{1,256}", "the name of a secret with a field password", empty=True),
     text(
         "wordpress_admin_email",
@@ -233,73 +214,33 @@ WORDPRESS_RULES = (
 
 def wordpress_together(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a WordPress stack's variables together."""
-    v = {name.removeprefix(P): value for name, value in values.items() if name.startswith(P)}
+    v = part(values, P)
     problems = [
         f"{name} is set: nothing secret may stand in variables, so it is made in Secrets Manager; leave it out, "
         "which alone is accepted."
         for name in SECRET_VARIABLES
         if name in values
     ]
-    problems += network_problems(
-        {
-            name: v[f"network_{name}"]
-            for name in ("cidr", "zones", "subnets", "nat", "interface_endpoints", "vpc_id", "vpc_tags")
-        },
-        f"{P}network_",
-    )
+    problems += network_problems(part(v, "network_"), f"{P}network_")
     if any(not zone.startswith(values["stackyard_region"]) for zone in v["network_zones"]):
         problems.append(
             f"{P}network_zones is {v['network_zones']!r}: zones of stackyard_region ({values['stackyard_region']})"
             " are accepted."
         )
-    least, desired, most = (v[f"machines_{which}"] for which in ("min", "desired", "max"))
-    if least > most:
-        problems.append(f"{P}machines_min is {least}: a number up to {P}machines_max ({most}) is accepted.")
-    elif not least <= desired <= most:
-        problems.append(
-            f"{P}machines_desired is {desired}: a number from {P}machines_min ({least}) to {P}machines_max "
-            f"({most}) is accepted."
-        )
-    storage, most_storage = v["database_storage_gb"], v["database_max_storage_gb"]
-    if most_storage and most_storage < storage * 1.1:
-        problems.append(
-            f"{P}database_max_storage_gb is {most_storage}: 0, or a tenth or more above {P}database_storage_gb "
-            f"({storage}), is accepted."
-        )
-    problems += certificate_problems(v)
-    for index, schedule in enumerate(v["schedules"]):
-        if schedule.get("min", 0) > schedule.get("max", 100):
-            problems.append(
-                f"{P}schedules[{index}].min is {schedule['min']}: a number up to its max ({schedule['max']}) is "
-                "accepted."
-            )
-    return problems
-
-
-def certificate_problems(v: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with where HTTPS is to come from."""
-    problems = []
-    given = bool(v["certificate_file"])
-    if given != bool(v["certificate_key_file"]):
-        absent, there = ("key_file", "file") if given else ("file", "key_file")
-        problems.append(
-            f"{P}certificate_{absent} is not set and {P}certificate_{there} is: both of them, or neither, are accepted."
-        )
-    if given and v["certificate_arn"]:
-        problems.append(f"{P}certificate_arn and {P}certificate_file are both set: one of them is accepted.")
-    if v["hosted_zone_id"] and not v["domain"]:
-        problems.append(f"{P}domain is not set and {P}hosted_zone_id is: a domain of that zone is accepted.")
-    source = bool(v["hosted_zone_id"] or v["certificate_arn"] or given)
-    if v["https"] and not source:
-        problems.append(
-            f"{P}https is true, and nothing says where the certificate comes from: one of {P}hosted_zone_id (with "
-            f"{P}domain), {P}certificate_arn and {P}certificate_file is accepted, or {P}https: false for plain HTTP."
-        )
-    if source and not v["https"]:
+    problems += size_problems(part(v, "machines_"), f"{P}machines_")
+    problems += schedule_problems(v["schedules"], f"{P}schedules")
+    problems += database_problems(part(v, "database_"), f"{P}database_")
+    problems += https_problems(v, P)
+    if not v["https"] and (v["hosted_zone_id"] or v["certificate_arn"] or v["certificate_file"]):
         problems.append(
             f"{P}https is false, and a certificate is named: {P}https: true is accepted, or no certificate."
         )
     return problems
+
+
+def part(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
 STACKS = {

@@ -4,26 +4,33 @@
 
 DOCUMENTATION = r"""
 module: check_input
-short_description: Refuse wrong variables of a stack before anything changes
+short_description: Refuse wrong variables of a stack, or of a role, before anything changes
 version_added: 0.1.0
 description:
-  - Looks at every variable of a stack and fails with one sentence that names the first that is wrong and what is
-    accepted.
-  - A variable that begins like one of the stack's and is none of them is taken for a misspelt one; ansible-core lets
-    it pass.
+  - Looks at every variable of a stack or of one cloud role and fails with one sentence that names the first that is
+    wrong and what is accepted. Argument specifications tell types and choices; here are ranges, forms, and what goes
+    with what.
+  - A variable that begins like one of the stack's or the role's and is none of them is taken for a misspelt one;
+    ansible-core lets it pass.
+  - The variables are taken from where the task stands.
   - Implemented as an action; it calls nothing.
 author: stackyard contributors
 options:
   stack:
-    description: Name of the stack.
+    description: Name of the stack. Either this or O(role) is given.
     type: str
-    required: true
     choices: [wordpress]
   purpose:
-    description: What the play is about to do; destroying needs fewer variables, and a confirmation.
+    description: What the play is about to do with O(stack); destroying needs fewer variables, and a confirmation.
     type: str
     choices: [provision, destroy]
     default: provision
+  role:
+    description:
+      - Name of a cloud role of this collection.
+      - When its C(<role>_state) is V(absent) nothing is required but what the role's argument specification requires.
+    type: str
+    choices: [database, filesystem, fleet, load_balancer, network, secret]
 attributes:
   action:
     description: Runs on the controller, where the variables are.
@@ -37,6 +44,10 @@ EXAMPLES = r"""
 - name: Check the variables of the stack
   stackyard.aws.check_input:
     stack: wordpress
+
+- name: Check the variables of a role, within it
+  stackyard.aws.check_input:
+    role: fleet
 """
 
 RETURN = r"""

@@ -51,14 +51,14 @@ POINT = {"name": "a", "path": "/a", "uid": 1, "gid": 1}
 
 
 WRONG = [
-    ({"filesystem_subnet_ids": []}, "filesystem_subnet_ids is empty: a list of subnets"),
+    ({"filesystem_subnet_ids": []}, "filesystem_subnet_ids is not set: a list of subnets"),
     ({"filesystem_throughput_mode": "fast"}, "value of filesystem_throughput_mode must be one of"),
     ({"filesystem_throughput_mode": "provisioned"}, "filesystem_provisioned_throughput is 0"),
     ({"filesystem_transition_to_archive": "AFTER_7_DAYS"}, "an age greater than filesystem_transition_to_ia"),
     ({"filesystem_access_points": [POINT | {"path": "a"}]}, "path is 'a': an absolute path"),
     ({"filesystem_access_points": [POINT | {"permissions": "0999"}]}, "three or four octal digits"),
-    ({"filesystem_access_points": [POINT, POINT]}, "each name may be given once"),
-    ({"filesystem_trougput_mode": "elastic"}, "filesystem_throughput_mode was probably meant"),
+    ({"filesystem_access_points": [POINT, POINT]}, "has the name 'a' twice"),
+    ({"filesystem_trougput_mode": "elastic"}, "filesystem_throughput_mode is meant"),
 ]
 
 

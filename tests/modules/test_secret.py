@@ -55,5 +55,5 @@ def test_life_of_a_secret(ansible, cloud):
 
 def test_a_window_that_aws_refuses_is_refused(ansible, cloud):
     refused = ansible.run_role("secret", SECRETS | {"secret_recovery_days": 3}, expect_failure=True)
-    assert "secret_recovery_days is 3: 0, or a number of days from 7 to 30" in refused.messages[0]
+    assert "secret_recovery_days is 3: 0, or a whole number of days from 7 to 30" in refused.messages[0]
     assert cloud.requests() == []

@@ -13,6 +13,7 @@ from support.wordpress_account import INVENTORY, VARIABLES, announcements, bake,
 
 STACK = "demo-wordpress"
 CONFIRM = {"stackyard_confirm": STACK}
+NIGHT = {"name": "night", "recurrence": "0 22 * * *", "min_size": 2, "max_size": 2}
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def stack(ansible, cloud):
             f"playbooks/{playbook}.yml",
             arguments=(*INVENTORY, *options.pop("arguments", ())),
             environment=environment(cloud.endpoint),
-            extra_vars={**VARIABLES, **(variables or {})},
+            extra_vars={**VARIABLES, "wordpress_stack_schedules": [NIGHT], **(variables or {})},
             **options,
         )
 
@@ -65,6 +66,8 @@ def test_life_of_the_stack(stack, cloud):
     created = stack(arguments=("-vvv",))
     assert announcements(announced) == announcements(created)
     assert cloud.server_errors() == []
+    scheduled = cloud.client("autoscaling").describe_scheduled_actions()["ScheduledUpdateGroupActions"]
+    assert [(action["ScheduledActionName"], action["MaxSize"]) for action in scheduled] == [("night", 2)]
 
     values = secret_values(cloud)
     assert len(values) == 10

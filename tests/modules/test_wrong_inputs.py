@@ -44,6 +44,11 @@ def one(kind, name, value, says):
     return Wrong(kind, name, says, {name: value})
 
 
+def certificate(kind, file, says):
+    files = {f"{P}certificate_file": file, f"{P}certificate_key_file": "KEY"}
+    return Wrong(kind, f"{P}certificate_file", says, {f"{P}https": True} | files)
+
+
 KEY = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5IG9mIGFueWJvZHk=\n-----END PRIVATE KEY-----\n"
 UNKNOWN_CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
 SUBNETS = [
@@ -129,9 +134,9 @@ TABLE = [
     ),
     one("key without certificate", f"{P}certificate_file", "KEYLESS", "certificate_key_file is not set"),
     # Files
-    one("not PEM", f"{P}certificate_file", "NOT_PEM", "in PEM form"),
-    one("no file", f"{P}certificate_file", "/nonexistent.pem", "the path of a file on this machine"),
-    one("key for certificate", f"{P}certificate_file", "KEY", "a certificate in PEM form"),
+    certificate("not PEM", "NOT_PEM", "a certificate in PEM form"),
+    certificate("no file", "/nonexistent.pem", "the path of a PEM file on this machine"),
+    certificate("key for certificate", "KEY", "a certificate in PEM form"),
     # Names
     one("misspelt", f"{P}machine_min", 2, f"{P}machines_min is meant"),
     one("misspelt", "wordpress_titel", "x", "wordpress_title is meant"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.stackyard.aws.plugins.module_utils.input_rules import check, is_pem, unknown_names
+from ansible_collections.stackyard.aws.plugins.module_utils.input_rules import check, unknown_names
 from ansible_collections.stackyard.aws.plugins.module_utils.stack_rules import STACKS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -61,18 +61,12 @@ def test_a_missing_name_is_told():
 
 def test_misspelt_names_are_told_and_others_left_alone():
     known = {"wordpress_title", "wordpress_stack_volume_gb"}
-    found = unknown_names(["wordpress_titel", "ansible_user", "wordpress_title", "other"], known, ["wordpress_"])
+    found = unknown_names(
+        ["wordpress_titel", "ansible_user", "wordpress_title", "other"], known, ["wordpress_"], "this stack"
+    )
     assert found == ["wordpress_titel is no variable of this stack: wordpress_title is meant, perhaps."]
 
 
 def test_destroying_needs_the_name():
     assert WORDPRESS.together("destroy", values())[0].endswith("-e stackyard_confirm=demo-wordpress.")
     assert WORDPRESS.together("destroy", values() | {"stackyard_confirm": "demo-wordpress"}) == []
-
-
-def test_pem():
-    block = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"
-    assert is_pem(block * 2, "CERTIFICATE")
-    for wrong in ("", "hello", block + "x", block.replace("aGVs", "!!!!"), 7):
-        assert not is_pem(wrong, "CERTIFICATE")
-    assert not is_pem(block, "PRIVATE KEY")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ansible_collections.stackyard.aws.plugins.filter.certificate_problems import certificate_problems
+from ansible_collections.stackyard.aws.plugins.module_utils.certificate_files import certificate_file_problems
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -36,11 +36,16 @@ def pair(tmp_path):
     return make
 
 
+def refusals(certificate, key, chain="", domain=""):
+    values = {"certificate_file": certificate, "certificate_key_file": key, "certificate_chain_file": chain}
+    return certificate_file_problems(values | {"domain": domain}, "load_balancer_")
+
+
 def test_a_good_pair_is_accepted(pair) -> None:
     pem, key = pair()
-    assert certificate_problems(pem, key, domain="blog.example.com") == []
+    assert refusals(pem, key, domain="blog.example.com") == []
     wildcard, its_key = pair("wild", "*.example.com")
-    assert certificate_problems(wildcard, its_key, domain="blog.example.com") == []
+    assert refusals(wildcard, its_key, domain="blog.example.com") == []
 
 
 def test_what_cannot_serve_is_refused(pair, tmp_path) -> None:
@@ -49,14 +54,14 @@ def test_what_cannot_serve_is_refused(pair, tmp_path) -> None:
     text.write_text("hello")
 
     def refusal(*arguments, **named):
-        [sentence] = certificate_problems(*arguments, prefix="load_balancer_", **named)
+        [sentence] = refusals(*arguments, **named)
         return sentence
 
-    assert "load_balancer_certificate_file: /none cannot be read" in refusal("/none", key)
-    assert "is not a certificate in PEM form" in refusal(str(text), key)
-    assert f"load_balancer_certificate_key_file: {text} is not a private key" in refusal(pem, str(text))
-    assert "is not the key of the certificate" in refusal(pem, pair("other")[1])
-    assert "is encrypted; ACM takes a key without a passphrase" in refusal(pem, pair("locked", password=b"x")[1])
-    assert "only, which is not today" in refusal(*pair("old", begin=-9, end=-1))
-    assert "is not for the domain www.example.com" in refusal(pem, key, domain="www.example.com")
-    assert "is not the issuer of" in refusal(pem, key, pair("chain", "ca.example.com")[0])
+    assert "load_balancer_certificate_file is /none, which cannot be read" in refusal("/none", key)
+    assert "a certificate in PEM form" in refusal(str(text), key)
+    assert f"load_balancer_certificate_key_file is {text}: a private key in PEM form" in refusal(pem, str(text))
+    assert "the key of the certificate" in refusal(pem, pair("other")[1])
+    assert "is encrypted: a key without a passphrase" in refusal(pem, pair("locked", password=b"x")[1])
+    assert "one that is valid today" in refusal(*pair("old", begin=-9, end=-1))
+    assert "a certificate for www.example.com is accepted" in refusal(pem, key, domain="www.example.com")
+    assert "begins with the issuer of" in refusal(pem, key, pair("chain", "ca.example.com")[0])
