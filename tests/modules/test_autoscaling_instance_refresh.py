@@ -1,13 +1,9 @@
 """autoscaling_instance_refresh: replaces what differs, once, and says what came of it."""
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
-
 import pytest
 
+from support.instance_refresh import once_followed
 from support.module_life import ModuleLife
-from support.waiting import until
 
 NAME = "demo-wordpress"
 ACTION = "stackyard.aws.autoscaling_instance_refresh"
@@ -61,24 +57,6 @@ def hold(cloud):
 
 def let_go(cloud):
     cloud.client("autoscaling").resume_processes(AutoScalingGroupName=NAME, ScalingProcesses=["Launch"])
-
-
-@contextlib.contextmanager
-def once_followed(cloud, act: Callable[[], None]) -> Iterator[None]:
-    """Act as soon as the module follows a refresh."""
-    cloud.forget_requests()
-
-    def looks() -> bool:
-        return [entry["action"] for entry in cloud.requests()].count("DescribeScalingActivities") > 0
-
-    def watch() -> None:
-        until("the module's first look", looks, 60)
-        act()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    yield
-    watcher.join()
 
 
 def test_machines_are_replaced_once(life, cloud, machines):
