@@ -107,19 +107,75 @@ def test_what_a_machine_is_told_and_may_do(ansible, cloud, variables):
     assert [item["PolicyName"] for item in attached] == ["AmazonSSMManagedInstanceCore"]
 
 
+QUICK = {"fleet_desired": 2, "fleet_cpu_target": 0, "fleet_schedules": [], "fleet_warmup": 0}
+
+
+def group_of(cloud):
+    return cloud.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[NAME])["AutoScalingGroups"][
+        0
+    ]
+
+
+def refreshes_of(cloud):
+    answer = cloud.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=NAME)
+    return answer["InstanceRefreshes"]
+
+
 def test_a_change_of_the_template_is_rolled_out_once(ansible, cloud, variables):
-    quick = variables | {"fleet_desired": 2, "fleet_cpu_target": 0, "fleet_schedules": []}
+    quick = variables | QUICK
     ansible.run_role("fleet", quick)
-    bigger = quick | {"fleet_instance_type": "t3.medium"}
+    # Held, so that it can be seen that the group keeps its version meanwhile.
+    hold = {"AutoScalingGroupName": NAME, "ScalingProcesses": ["InstanceRefresh"]}
+    held = quick | {"fleet_suspended_processes": ["InstanceRefresh"]}
+    cloud.client("autoscaling").suspend_processes(**hold)
+    bigger = held | {"fleet_instance_type": "t3.medium"}
     cloud.forget_requests()
     checked = ansible.run_role("fleet", bigger, check=True)
     assert cloud.writes() == []
     done = ansible.run_role("fleet", bigger)
     assert [task.name for task in checked.changed] == [task.name for task in done.changed]
-    assert done.task("refresh | Start a refresh")["changed"]
-    refreshes = cloud.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=NAME)["InstanceRefreshes"]
-    assert len(refreshes) == 1
-    assert refreshes[0]["Preferences"]["MinHealthyPercentage"] == 100
+    assert done.task("refresh | Replace the machines of other versions")["changed"]
+    [refresh] = refreshes_of(cloud)
+    assert refresh["DesiredConfiguration"]["LaunchTemplate"]["Version"] == "2"
+    assert refresh["Preferences"]["MinHealthyPercentage"] == 100
+    assert refresh["Preferences"]["AutoRollback"] is True
+    assert "CheckpointPercentages" not in refresh["Preferences"]
+    assert group_of(cloud)["LaunchTemplate"]["Version"] == "1"
+    assert ansible.run_role("fleet", bigger).changed == []
+
+    cloud.client("autoscaling").resume_processes(**hold)
+    again = ansible.run_role("fleet", bigger | {"fleet_suspended_processes": []})
+    assert again.changed == []
+    assert len(refreshes_of(cloud)) == 1
+    assert group_of(cloud)["LaunchTemplate"]["Version"] == "2"
+
+
+def test_what_failed_leaves_the_group_as_it_was(ansible, cloud, variables):
+    """Machines of the new version cannot be launched; taken back, there is nothing to replace."""
+    quick = variables | QUICK | {"fleet_min": 3, "fleet_desired": 3}
+    ansible.run_role("fleet", quick)
+    machines = {machine["InstanceId"] for machine in group_of(cloud)["Instances"]}
+    broken = quick | {"fleet_security_group_ids": ["sg-0123456789abcdef0"], "fleet_wait": True}
+    message = ansible.run_role("fleet", broken, expect_failure=True).messages[-1]
+    assert "to version 2 was rolled back: 2 machines came to nothing" in message
+    assert refreshes_of(cloud)[0]["Preferences"]["CheckpointPercentages"] == [35, 70, 100]
+    assert group_of(cloud)["LaunchTemplate"]["Version"] == "1"
+    assert {machine["InstanceId"] for machine in group_of(cloud)["Instances"]} == machines
+    back = ansible.run_role("fleet", quick)
+    assert [task.name.rpartition(" : ")[2] for task in back.changed] == ["present | Keep the launch template"]
+    assert ansible.run_role("fleet", quick).changed == []
+    assert len(refreshes_of(cloud)) == 1
+
+
+def test_without_a_refresh_only_new_machines_are_of_the_new_version(ansible, cloud, variables):
+    quick = variables | QUICK | {"fleet_refresh": False}
+    ansible.run_role("fleet", quick)
+    bigger = quick | {"fleet_instance_type": "t3.medium"}
+    assert ansible.run_role("fleet", bigger).changed
+    assert group_of(cloud)["LaunchTemplate"]["Version"] == "2"
+    assert {machine["LaunchTemplate"]["Version"] for machine in group_of(cloud)["Instances"]} == {"1"}
+    assert refreshes_of(cloud) == []
+    assert ansible.run_role("fleet", bigger).changed == []
 
 
 def test_the_size_belongs_to_the_policies(ansible, cloud, variables):
