@@ -148,7 +148,11 @@ def _console(settings: Settings, options: argparse.Namespace) -> int:
 
 def _logs(settings: Settings, options: argparse.Namespace) -> int:
     if options.machine:
-        print(console_tail(console_path(settings.state, _find(settings, options.machine)), 1 << 20), end="")
+        path = console_path(settings.state, options.machine)
+        if not path.exists():
+            # By its name then; the id of a machine that has ended is known by its console only.
+            path = console_path(settings.state, _find(settings, options.machine))
+        print(console_tail(path, 1 << 20), end="")
         return 0
     try:
         with lifecycle.log_file(settings).open(encoding="utf-8", errors="replace") as file:

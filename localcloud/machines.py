@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError
 from moto.ec2.models.instances import StateReason
 
 from localcloud.cloud import Cloud
-from localcloud.console import console_path, console_tail
+from localcloud.console import close_console, console_path, console_tail, drop_consoles
 from localcloud.network import NetworkError
 from localcloud.patches import ec2_instances
 from localcloud.podman import Container, PodmanError, limit_options
@@ -119,6 +119,7 @@ class Machines:
                 self._start_job(instance_id, self._remove)
         for name in containers.keys() - instances.keys():
             self._start_job(name, self._remove)
+        drop_consoles(self._cloud.state, containers.keys(), time.time())
         self._cloud.dns.set(self.name, names)
 
     def close(self) -> None:
@@ -283,6 +284,7 @@ class Machines:
             seconds = TERMINATE_SECONDS
             self._cloud.podman("stop", f"--time={seconds}", instance_id, timeout=seconds + 60, check=False)
         self._cloud.podman.remove(instance_id)
+        close_console(self._console_path(instance_id))
         shutil.rmtree(self._cloud.state / "machines" / instance_id, ignore_errors=True)
         self._cloud.log.info("machine %s removed", instance_id)
 

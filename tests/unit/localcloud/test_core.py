@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from localcloud.console import console_tail
+from localcloud.console import close_console, console_path, console_tail, drop_consoles
 from localcloud.dns import Dns
 from localcloud.machines import host_name
 from localcloud.metadata import _RefusalError, _walk
@@ -50,6 +52,21 @@ def test_console_output_is_the_machines_own_text(tmp_path: Path) -> None:
     assert console_tail(log) == "first line\nhalf a line\n\n"
     assert console_tail(log, 6) == "line\n\n"[-6:]
     assert console_tail(tmp_path / "none") == ""
+
+
+def test_a_console_outlives_its_machine_for_an_hour(tmp_path: Path) -> None:
+    for name in ("i-runs", "i-ended", "i-old"):
+        path = console_path(tmp_path, name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("2026-01-01T00:00:00.1+00:00 stdout F last words\n")
+        os.utime(path, (0, 0))
+    close_console(console_path(tmp_path, "i-ended"))
+    close_console(console_path(tmp_path, "i-none"))
+    drop_consoles(tmp_path, {"i-runs"}, time.time() + 3500)
+    assert {path.stem for path in (tmp_path / "console").iterdir()} == {"i-runs", "i-ended"}
+    assert console_tail(console_path(tmp_path, "i-ended")) == "last words\n"
+    drop_consoles(tmp_path, {"i-runs"}, time.time() + 3700)
+    assert {path.stem for path in (tmp_path / "console").iterdir()} == {"i-runs"}
 
 
 def test_metadata_lists_branches_and_returns_leaves() -> None:
