@@ -1,7 +1,12 @@
 """Health of the members of Auto Scaling groups.
 
 Modelled: EC2 checks (a machine that does not run is unhealthy at once), ELB checks after the grace period, and the
-replacement of what is unhealthy. Left out: checks of EBS and VPC Lattice.
+replacement of what is unhealthy. What the balancers find unhealthy is replaced a tenth of the group at a time, at least
+one, and the next only when the replacements have passed a health check and warmed up: what all depend on may just be
+away, and then a group that replaces itself whole would only add to that.
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/health-checks-overview.html#minimize-downtime
+
+Left out: checks of EBS and VPC Lattice, and an instance maintenance policy, which would launch the replacement first.
 """
 
 from __future__ import annotations
@@ -21,25 +26,41 @@ def check(look: Pass) -> None:
     if suspended(look.group, "HealthCheck"):
         return
     for member in look.active():
-        if reason := _ailment(look, member):
-            if member.health_status == "Healthy":
-                look.changed = True
-            member.health_status = "Unhealthy"
-            member.__dict__["ailment"] = reason
+        if member.dead:
+            _mark(look, member, f"an EC2 health check: the instance is {member.instance.state}")
+    desired = int(look.group.desired_capacity or 0)
+    settled = sum(_settled(look, member) for member in look.active())
+    room = max(1, desired // 10) - (desired - settled)
+    failing = [member for member in look.active() if member.health_status == "Healthy" and _fails(look, member)]
+    for member in failing[: max(0, room)]:
+        _mark(look, member, "an ELB system health check failure")
 
 
-def _ailment(look: Pass, member: Member) -> str | None:
-    if member.dead:
-        return f"an EC2 health check: the instance is {member.instance.state}"
+def _mark(look: Pass, member: Member, ailment: str) -> None:
+    if member.health_status == "Healthy":
+        look.changed = True
+    member.health_status = "Unhealthy"
+    member.__dict__["ailment"] = ailment
+
+
+def _fails(look: Pass, member: Member) -> bool:
+    """Whether a balancer in use finds a member unhealthy, and that counts."""
+    if "ELB" not in str(look.group.health_check_type).split(","):
+        return False
     grace = float(look.group.health_check_grace_period or 0)
-    if look.group.health_check_type != "ELB" and "ELB" not in str(look.group.health_check_type).split(","):
-        return None
     if member.in_service is None or look.now < member.in_service + grace:
-        return None
-    for target_group in look.target_groups():
-        if elbv2.health_of(target_group, member.id).state == "unhealthy":
-            return "an ELB system health check failure"
-    return None
+        return False
+    return any(elbv2.health_of(target_group, member.id).state == "unhealthy" for target_group in look.target_groups())
+
+
+def _settled(look: Pass, member: Member) -> bool:
+    """Whether a member is in service, has been checked by the balancers, and has warmed up."""
+    if member.lifecycle_state != "InService" or member.in_service is None or member.health_status != "Healthy":
+        return False
+    warm_up = max(0.0, float(getattr(look.group, "default_instance_warmup", None) or 0))
+    if look.now < member.in_service + warm_up:
+        return False
+    return all(elbv2.health_of(target_group, member.id).state != "initial" for target_group in look.target_groups())
 
 
 def replace_unhealthy(look: Pass) -> None:

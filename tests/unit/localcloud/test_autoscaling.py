@@ -141,7 +141,7 @@ def test_a_machine_that_ends_is_replaced_in_its_zone(world: World, act: str) -> 
 
 def test_elb_health_counts_after_the_grace_period_only(world: World) -> None:
     _, arn = world.balancer()
-    world.create_group(2, TargetGroupARNs=[arn], HealthCheckType="ELB", HealthCheckGracePeriod=60)
+    world.create_group(1, TargetGroupARNs=[arn], HealthCheckType="ELB", HealthCheckGracePeriod=60)
     world.measure(arn)
     before = world.ids()
     world.measure(arn, UNHEALTHY)
@@ -150,7 +150,46 @@ def test_elb_health_counts_after_the_grace_period_only(world: World) -> None:
     assert world.ids("Terminating") == before
     assert not set(world.ids()) & set(before)
     world.measure(arn)
-    assert world.states() == ["InService", "InService"]
+    assert world.states() == ["InService"]
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(2, 1), (4, 1), (20, 2)])
+def test_what_the_balancer_finds_unhealthy_is_replaced_a_tenth_at_a_time(world: World, size: int, at_once: int) -> None:
+    _, arn = world.balancer()
+    world.create_group(size, TargetGroupARNs=[arn], HealthCheckType="ELB", MaxSize=size)
+    world.measure(arn)
+    before = world.ids()
+    world.measure(arn, UNHEALTHY)
+    assert len(world.ids("Terminating")) == at_once
+    # The replacements have not passed a health check yet, and meanwhile what all depend on comes back.
+    world.settle()
+    assert len(set(world.ids()) & set(before)) == size - at_once
+    world.measure(arn)
+    assert len(set(world.ids()) & set(before)) == size - at_once
+    assert world.states() == ["InService"] * size
+
+
+def test_nothing_more_is_replaced_while_a_replacement_is_held(world: World) -> None:
+    _, arn = world.balancer()
+    world.create_group(3, TargetGroupARNs=[arn], HealthCheckType="ELB")
+    hook(world, "LAUNCHING", HeartbeatTimeout=900)
+    world.measure(arn)
+    world.measure(arn, UNHEALTHY)
+    (held,) = world.ids("Pending:Wait")
+    world.pass_time(800)
+    assert len(world.ids()) == 2
+    world.measure(arn)
+    complete(world, "launching", held)
+    world.measure(arn)
+    assert world.states() == ["InService"] * 3
+
+
+def test_machines_that_do_not_run_are_replaced_all_at_once(world: World) -> None:
+    world.create_group(4)
+    before = world.ids()
+    world.ec2.stop_instances(InstanceIds=before)
+    assert not set(world.ids()) & set(before)
+    assert len(world.ids()) == 4
 
 
 def test_set_instance_health_respects_the_grace_period(world: World) -> None:
