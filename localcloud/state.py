@@ -41,6 +41,8 @@ log = logging.getLogger("localcloud")
 
 WRITTEN_BY = f"moto {moto.__version__} on Python {sys.version_info.major}.{sys.version_info.minor}"
 PrivateKeyTypes = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+# The tagging API keeps but the pages of running listings, as generators: after a restart their tokens have expired.
+NOTHING_TO_KEEP = ("moto_api", "resourcegroupstaggingapi")
 _LOCK = type(threading.Lock())
 _RLOCK = type(threading.RLock())
 # Writes come in bursts; one file for each is enough. Saving takes at most a fifth of the time.
@@ -129,7 +131,7 @@ class Store:
                             account: dict(regions.items()) for account, regions in dict.items(backends)
                         }
                         for backends in list(BackendDict._instances)
-                        if backends.service_name != "moto_api"
+                        if backends.service_name not in NOTHING_TO_KEEP
                     },
                 }
             )

@@ -57,6 +57,10 @@ FILL = """
     s3.put_object(Bucket="bucket", Key="k", Body=b"second")
     s3.put_object(Bucket="bucket", Key="gone", Body=b"")
     s3.delete_object(Bucket="bucket", Key="gone")
+    tags = [{"Key": "a", "Value": "b"}]
+    ec2.create_tags(Resources=[vpc, subnet, other], Tags=tags)
+    # A listing that is under way.
+    assert client("resourcegroupstaggingapi").get_resources(ResourcesPerPage=1)["PaginationToken"]
     plane.store.save()
 """
 LOOK = """
