@@ -4,17 +4,23 @@ Each test leaves the site with two healthy machines.
 """
 
 import base64
+import hashlib
 import json
+import socket
+import ssl
 import time
 from concurrent.futures import Future
 from pathlib import Path
 
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.ui import WebDriverWait
 
+from localcloud.certificates import Authority
 from support.browser import chromium, screenshot
 from support.figures import record
 from support.install_at_boot import user_data
@@ -44,11 +50,7 @@ def test_a_person_publishes_a_post_with_a_picture(healthy_site: Site, tmp_path: 
     picture.write_bytes(png(320, 200))
     with chromium() as window:
         wait = WebDriverWait(window, 60)
-        window.get(f"{site.url}wp-login.php")
-        window.find_element(By.ID, "user_login").send_keys(admin["username"])
-        window.find_element(By.ID, "user_pass").send_keys(admin["password"])
-        window.find_element(By.ID, "wp-submit").click()
-        wait.until(seen.presence_of_element_located((By.ID, "wpadminbar")))
+        log_in(window, wait, site.url, admin)
 
         window.get(f"{site.url}wp-admin/media-new.php?browser-uploader")
         window.find_element(By.ID, "async-upload").send_keys(str(picture))
@@ -83,6 +85,15 @@ def test_a_person_publishes_a_post_with_a_picture(healthy_site: Site, tmp_path: 
             machine,
             f"curl -sf -H 'Host: {host}' 'http://127.0.0.1/{image_path}' -o /tmp/yard.png && test -s /tmp/yard.png",
         )
+
+
+def log_in(window: WebDriver, wait: WebDriverWait, url: str, admin: dict[str, str]) -> None:
+    """Log in as a person does, and wait for the administrator's bar."""
+    window.get(f"{url}wp-login.php")
+    window.find_element(By.ID, "user_login").send_keys(admin["username"])
+    window.find_element(By.ID, "user_pass").send_keys(admin["password"])
+    window.find_element(By.ID, "wp-submit").click()
+    wait.until(seen.presence_of_element_located((By.ID, "wpadminbar")))
 
 
 def publish(window: WebDriver, wait: WebDriverWait, url: str, image: str) -> str:
@@ -292,6 +303,47 @@ def test_destroy_twice_and_create_again(healthy_site: Site) -> None:
     assert site.containers() == []
     site.playbook("wordpress")
     site.wait_healthy()
+
+
+def test_the_site_moves_to_a_domain_over_https(healthy_site: Site, tmp_path: Path) -> None:
+    """Last, because the site has another address afterwards."""
+    site, domain = healthy_site, "www.yard.example"
+    authority = Authority(tmp_path / "ca", "A test's authority")
+    certificate, key, chain = authority.issue([domain])
+    files = {"certificate_file": certificate, "certificate_key_file": key, "certificate_chain_file": chain}
+    for name, pem in files.items():
+        (tmp_path / name).write_bytes(pem)
+    variables = {f"wordpress_stack_{name}": str(tmp_path / name) for name in files}
+    variables |= {"wordpress_stack_https": True, "wordpress_stack_domain": domain, "wordpress_stack_site_url": ""}
+    site.playbook("wordpress", **variables)
+    site.wait_healthy()
+    assert site.playbook("wordpress", **variables).changed == 0
+
+    balancer = site.balancer_address()
+    with (
+        socket.create_connection((balancer, 443), timeout=15) as connection,
+        ssl.create_default_context(cafile=authority.path).wrap_socket(connection, server_hostname=domain) as verified,
+    ):
+        assert verified.version() in ("TLSv1.2", "TLSv1.3")
+    redirect = requests.get(f"http://{balancer}/", headers={"Host": domain}, timeout=15, allow_redirects=False)
+    assert (redirect.status_code, redirect.headers["Location"]) == (301, f"https://{domain}:443/")
+
+    # Chromium has no switch to trust an authority, only one to trust a key, named by its SHA-256.
+    public = x509.load_pem_x509_certificate(certificate).public_key()
+    pin = hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+    with chromium(
+        f"--host-resolver-rules=MAP {domain} {balancer}",
+        f"--ignore-certificate-errors-spki-list={base64.b64encode(pin).decode()}",
+    ) as window:
+        log_in(window, WebDriverWait(window, 60), f"https://{domain}/", json.loads(site.secret("admin")))
+        assert window.current_url.startswith(f"https://{domain}/wp-admin/")
+        cookies = [cookie for cookie in window.get_cookies() if cookie["name"].startswith("wordpress_")]
+        assert cookies
+        assert all(cookie["secure"] for cookie in cookies if "test_cookie" not in cookie["name"])
+        window.get(f"https://{domain}/")
+        assert TITLE in window.title
+        assert f"http://{domain}" not in window.find_element(By.TAG_NAME, "head").get_attribute("innerHTML")
+        screenshot(window, "wordpress-https")
 
 
 def left_behind(site: Site) -> list[str]:

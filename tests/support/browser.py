@@ -14,10 +14,11 @@ SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 
 
 @contextlib.contextmanager
-def chromium(page_seconds: float = 60) -> Iterator[webdriver.Chrome]:
+def chromium(*switches: str, page_seconds: float = 60) -> Iterator[webdriver.Chrome]:
     """Start a browser with an empty profile.
 
     Args:
+        switches: Further switches of the command line, such as ``--host-resolver-rules=…``.
         page_seconds: The longest that one page may take to load.
 
     Raises:
@@ -41,6 +42,7 @@ def chromium(page_seconds: float = 60) -> Iterator[webdriver.Chrome]:
             "--no-first-run",
             "--window-size=1280,1000",
             f"--user-data-dir={profile}",
+            *switches,
         ):
             options.add_argument(switch)
         window = webdriver.Chrome(options=options, service=Service(driver))

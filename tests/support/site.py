@@ -89,6 +89,13 @@ class Site:
         found: dict[str, Any] = groups["AutoScalingGroups"][0]
         return found
 
+    def balancer_address(self) -> str:
+        """An address of the load balancer's own, in the network of its machines."""
+        balancer = self.client("elbv2").describe_load_balancers(Names=[self.name])["LoadBalancers"][0]
+        filters = [{"Name": "group-id", "Values": balancer["SecurityGroups"]}]
+        interfaces = self.client("ec2").describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+        return str(interfaces[0]["PrivateIpAddress"])
+
     def in_service(self) -> list[str]:
         """Ids of the machines that are in service and that the balancer finds healthy."""
         group = self.group()
