@@ -22,6 +22,12 @@ LEAVING = ("Terminating", "Terminated", "Detaching", "Detached")
 SERVED_TAG = "stackyard:served-versions"
 SERVED_KEPT = 10
 
+# Tag of a group: its least number of machines, while it is lowered for a machine in standby.
+MIN_SIZE_TAG = "stackyard:min-size"
+
+# Tags that the modules keep for themselves, whatever tags are asked for.
+OWN_TAGS = (SERVED_TAG, MIN_SIZE_TAG)
+
 # How the fault of a machine begins that the group has ended.
 GIVEN_UP = "was given up"
 
@@ -32,6 +38,17 @@ def describe_group(api: Any, name: str) -> dict[str, Any] | None:
     """Return the group of that name, None when there is none."""
     groups = api.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     return groups[0] if groups else None
+
+
+def group_tag(key: str, group: str, value: str | None = None) -> dict[str, Any]:
+    """Return a tag of a group in the API's form, which its machines do not get; without a value, to delete it."""
+    tag: dict[str, Any] = {"ResourceId": group, "ResourceType": "auto-scaling-group", "Key": key}
+    return tag if value is None else {**tag, "Value": value, "PropagateAtLaunch": False}
+
+
+def tag_of(group: Mapping[str, Any], key: str) -> str:
+    """Return the value of a group's tag, empty when it has none."""
+    return next((tag["Value"] for tag in group.get("Tags", []) if tag["Key"] == key), "")
 
 
 def is_leaving(instance: Mapping[str, Any]) -> bool:

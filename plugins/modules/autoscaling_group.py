@@ -303,11 +303,14 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule refuses to start with
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.stackyard.aws.plugins.module_utils.autoscaling import (
     GROUP_KIND,
+    OWN_TAGS,
     SERVED_TAG,
     describe_group,
+    group_tag,
     instance_summary,
     outdated_instances,
     served_with,
+    tag_of,
 )
 from ansible_collections.stackyard.aws.plugins.module_utils.aws import (
     Api,
@@ -501,7 +504,7 @@ class Group:
         if self.params["lifecycle_hooks"]:
             settings["LifecycleHookSpecificationList"] = [self._hook(hook) for hook in self.params["lifecycle_hooks"]]
         if self.plan.create(GROUP_KIND, self.name, settings):
-            tags = [self._tag(key, value) for key, value in (self.params["tags"] or {}).items()]
+            tags = self._propagated(self.params["tags"] or {})
             self._create_when_known(AutoScalingGroupName=self.name, Tags=tags, **settings)
 
     def _create_when_known(self, **settings):
@@ -548,10 +551,10 @@ class Group:
         template = self.found.get("LaunchTemplate", {})
         if not differences(self._launch_template(), template):
             return
-        served = next((tag["Value"] for tag in self.found.get("Tags", []) if tag["Key"] == SERVED_TAG), "")
+        served = tag_of(self.found, SERVED_TAG)
         noted = served_with(served, template.get("Version", ""))
         if noted != served and self.plan.update(f"served versions of {GROUP_KIND}", self.name, served, noted):
-            self.api.create_or_update_tags(Tags=[{**self._tag(SERVED_TAG, noted), "PropagateAtLaunch": False}])
+            self.api.create_or_update_tags(Tags=[group_tag(SERVED_TAG, self.name, noted)])
 
     def _target_groups(self):
         found, wanted = self.found.get("TargetGroupARNs", []), self.params["target_group_arns"]
@@ -565,15 +568,8 @@ class Group:
             if detach:
                 self.api.detach_load_balancer_target_groups(AutoScalingGroupName=self.name, TargetGroupARNs=detach)
 
-    def _tag(self, key, value=None):
-        tag = {"ResourceId": self.name, "ResourceType": "auto-scaling-group", "Key": key}
-        if value is not None:
-            tag.update(Value=str(value), PropagateAtLaunch=True)
-        return tag
-
     def _tags(self):
-        current = {tag["Key"]: tag["Value"] for tag in self.found.get("Tags", [])}
-        current.pop(SERVED_TAG, None)
+        current = {tag["Key"]: tag["Value"] for tag in self.found.get("Tags", []) if tag["Key"] not in OWN_TAGS}
         to_set, to_remove = tag_changes(
             self.plan,
             GROUP_KIND,
@@ -583,9 +579,12 @@ class Group:
             purge=self.params["purge_tags"],
         )
         if to_set:
-            self.api.create_or_update_tags(Tags=[self._tag(key, value) for key, value in to_set.items()])
+            self.api.create_or_update_tags(Tags=self._propagated(to_set))
         if to_remove:
-            self.api.delete_tags(Tags=[self._tag(key) for key in to_remove])
+            self.api.delete_tags(Tags=[group_tag(key, self.name) for key in to_remove])
+
+    def _propagated(self, tags):
+        return [{**group_tag(key, self.name, str(value)), "PropagateAtLaunch": True} for key, value in tags.items()]
 
     @staticmethod
     def _hook(hook):
