@@ -32,6 +32,13 @@ _VARIABLE = re.compile(r"(?!ansible_)[a-z_][a-z0-9_]*")
 SIZES = ("min_size", "desired_capacity", "max_size")
 
 
+def is_checkpoints(value: Any) -> bool:
+    """Tell whether a value is a list of percentages at which a roll-out stops, all machines replaced at the last."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(entry, int) for entry in value):
+        return False
+    return list(value) == sorted(set(value)) and (not value or (value[0] >= 1 and value[-1] == 100))
+
+
 def is_schedules(value: Any) -> bool:
     """Tell whether a value is a list of sizes at given times."""
     return (
@@ -168,6 +175,15 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
         number("fleet_refresh_min_healthy_percentage", 0, 100, "per cent"),
         number("fleet_refresh_max_healthy_percentage", 100, 200, "per cent"),
+        Rule(
+            "fleet_refresh_checkpoints",
+            is_checkpoints,
+            "a list of ascending percentages of which the last is 100, such as [35, 70, 100], or an empty one",
+        ),
+        number("fleet_refresh_checkpoint_delay", 0, 172800, "seconds"),
+        number("fleet_refresh_bake_time", 0, 172800, "seconds"),
+        texts("fleet_refresh_alarms", r"\S.{0,254}", "names of CloudWatch alarms"),
+        number("fleet_refresh_max_failed_launches", 0, 1000, "machines"),
         number("fleet_refresh_timeout", 30, 86400, "seconds"),
         number("fleet_wait_timeout", 30, 86400, "seconds"),
     ),

@@ -78,6 +78,13 @@ WRONG = [
     ("load_balancer", {"https": True, "certificate_arn": "arn"}, "the ARN of a certificate"),
     ("load_balancer", {"https": True, "certificate_file": "a.pem"}, "both of them, or neither, are accepted"),
     ("load_balancer", {"https": True, "domain": "a.example.com"}, "nothing says where the certificate comes from"),
+    (
+        "fleet",
+        {"refresh_checkpoints": [35, 70]},
+        "fleet_refresh_checkpoints is [35, 70]: a list of ascending percentages",
+    ),
+    ("fleet", {"refresh_checkpoints": [70, 35, 100]}, "ascending percentages of which the last is 100"),
+    ("fleet", {"refresh_alarms": "errors"}, "fleet_refresh_alarms is 'errors': a list of names of CloudWatch alarms"),
     ("fleet", {"name": "a b"}, "fleet_name is 'a b'"),
     ("fleet", {"instance_type": "big"}, "fleet_instance_type is 'big'"),
     ("fleet", {"max": 1001}, "fleet_max is 1001: a whole number of machines from 0 to 1000 is accepted"),
