@@ -40,19 +40,19 @@ def _group(cloud: Cloud) -> Any:
     return rds
 
 
-@gap("rds")
+@gap("rds_parameter_groups")
 def an_unknown_parameter_group_is_not_found(cloud: Cloud) -> None:
     with pytest.raises(ClientError, match="DBParameterGroupNotFound"):
         cloud.client("rds").describe_db_parameter_groups(DBParameterGroupName="none")
 
 
-@gap("rds")
+@gap("rds_parameter_groups")
 def a_default_parameter_group_exists(cloud: Cloud) -> None:
     groups = cloud.client("rds").describe_db_parameter_groups(DBParameterGroupName=f"default.{FAMILY}")
     assert groups["DBParameterGroups"][0]["DBParameterGroupFamily"] == FAMILY
 
 
-@gap("rds")
+@gap("rds_parameter_groups")
 def a_parameter_group_holds_every_parameter_of_its_family(cloud: Cloud) -> None:
     rds = _group(cloud)
     change = {"ParameterName": "max_connections", "ParameterValue": "77", "ApplyMethod": "immediate"}
@@ -69,14 +69,14 @@ def a_parameter_group_holds_every_parameter_of_its_family(cloud: Cloud) -> None:
     assert rds.describe_db_parameters(DBParameterGroupName="own", Source="user")["Parameters"] == []
 
 
-@gap("rds")
+@gap("rds_parameter_groups")
 def a_family_has_default_parameters(cloud: Cloud) -> None:
     found = cloud.client("rds").describe_engine_default_parameters(DBParameterGroupFamily="postgres17")
     values = {entry["ParameterName"]: entry.get("ParameterValue") for entry in found["EngineDefaults"]["Parameters"]}
     assert values["rds.force_ssl"] == "1"
 
 
-@gap("rds")
+@gap("rds_parameter_groups")
 def unknown_parameters_and_wrong_values_are_refused(cloud: Cloud) -> None:
     rds = _group(cloud)
     for name, value, method in (
