@@ -1,23 +1,35 @@
 """A local cloud for the tests: its own name, port and address ranges, and nothing left behind.
 
 ``cloud`` is one cloud for the whole session, ``vpc`` a VPC of its own for a test module, and ``launch`` starts
-machines there that are gone when the module ends. All need root and podman.
+machines there that are gone when the module ends. ``golden_image`` is an image of WordPress that Packer baked, once for
+the session. All need root and podman.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from demo.stack import Demo
 from localcloud import base_images
-from support.local_cloud import TestCloud, TestMachine, Vpc, new_cloud
+from support.figures import record
+from support.local_cloud import REPOSITORY, TestCloud, TestMachine, Vpc, new_cloud
 from support.waiting import until
+
+BAKE_SECONDS = 1500
+# An account that the image is shared with.
+SHARED_WITH = "210987654321"
 
 
 @pytest.fixture(scope="session")
@@ -113,3 +125,84 @@ def launch(
         lambda: not {entry.name for entry in cloud.podman.containers("machine")} & set(machines),
         120,
     )
+
+
+@pytest.fixture(scope="session")
+def variable_files(cloud: TestCloud) -> list[str]:
+    """Files of the role variables that images are baked with."""
+    fetched = Demo("wordpress", settings=cloud.settings).fetch()
+    return [str(REPOSITORY / "inventory/local/image.yml"), str(REPOSITORY / fetched)]
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that tells of the last build; the software list is beside it."""
+    return tmp_path_factory.mktemp("manifest") / "manifest.json"
+
+
+@pytest.fixture(scope="session")
+def packer(cloud: TestCloud, variable_files: list[str], manifest: Path) -> Callable[..., Any]:
+    """Runs `packer build` as an operator does, with the local cloud's var-file; returns the run and its manifest."""
+    command = subprocess.run(
+        [REPOSITORY / "tools/packer/obtain"], capture_output=True, text=True, check=True, timeout=BAKE_SECONDS
+    ).stdout.strip()
+    environment = {
+        **cloud.environment,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_POLL_DELAY_SECONDS": "1",
+    }
+    gateway = next(cloud.settings.default_vpc_cidr.hosts())
+
+    def build(
+        *arguments: str, template: str | Path = "packer/"
+    ) -> tuple[subprocess.CompletedProcess[str], dict[str, Any] | None]:
+        manifest.unlink(missing_ok=True)
+        done = subprocess.run(
+            [
+                command, "build", "-color=false", "-var-file=packer/wordpress.pkrvars.hcl",
+                "-var-file=inventory/local/packer.pkrvars.hcl", f'-var=source_cidrs=["{gateway}/32"]',
+                f"-var=manifest={manifest}", f"-var=variable_files={json.dumps(variable_files)}", *arguments, template,
+            ],
+            cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=BAKE_SECONDS, check=False,
+        )  # fmt: skip
+        return done, json.loads(manifest.read_text()) if manifest.exists() else None
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def baked(packer: Callable[..., Any], manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the manifest and the software list of a build, which no later build writes to."""
+    started = time.monotonic()
+    done, _ = packer("-var=deregistration_protection=true", f'-var=share_with_accounts=["{SHARED_WITH}"]')
+    assert done.returncode == 0, done.stdout[-8000:]
+    record("images", bake_s=time.monotonic() - started)
+    return Path(shutil.copytree(manifest.parent, tmp_path_factory.mktemp("baked"), dirs_exist_ok=True))
+
+
+@pytest.fixture(scope="session")
+def golden_image(cloud: TestCloud, baked: Path) -> str:
+    """Id of an image of WordPress that a build has made."""
+    region, image_id = json.loads((baked / "manifest.json").read_text())["builds"][-1]["artifact_id"].split(":")
+    assert region == cloud.settings.region
+    return str(image_id)
+
+
+@pytest.fixture(scope="session")
+def software_list(baked: Path) -> Path:
+    """What the build says is in the image."""
+    return baked / "manifest.cdx.json"
+
+
+@pytest.fixture
+def image_copy(cloud: TestCloud, golden_image: str) -> Iterator[Path]:
+    """The image's file system from outside, as a copy that may be written to."""
+    name = f"{cloud.settings.name}-copy"
+    cloud.podman("create", f"--name={name}", f"{cloud.settings.image_repository}:{golden_image}")
+    try:
+        yield Path(cloud.podman("mount", name).strip())
+    finally:
+        cloud.podman("rm", "--force", name)

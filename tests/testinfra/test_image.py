@@ -7,6 +7,8 @@ application is named by STACKYARD_APPLICATION.
 from __future__ import annotations
 
 import os
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,13 @@ def test_hardening_is_set_at_boot(host):
     parameters = host.file("/etc/sysctl.d/80-stackyard.conf").content_string
     assert "kernel.kptr_restrict = 2" in parameters
     assert "net.ipv4.conf.all.accept_redirects = 0" in parameters
+
+
+def test_nothing_is_left_of_the_build(image):
+    # The program as an argument: a file on the machine would be one more leftover.
+    program = (Path(__file__).parents[1] / "support" / "leftovers.py").read_text()
+    looked = image.run(f"python3 -c {shlex.quote(program)} /")
+    assert looked.rc == 0, looked.stdout + looked.stderr
 
 
 @wordpress
