@@ -186,7 +186,7 @@ def test_a_golden_machine_is_sooner_healthy_than_one_that_installs_at_boot(healt
     """Both from RunInstances to the first healthy answer, outside the group, with the same boot document."""
     site = healthy_site
     golden = seconds_to_healthy(site)
-    data = site.client("ec2").describe_launch_template_versions(LaunchTemplateName=site.name, Versions=["$Latest"])
+    data = site.client("ec2").describe_launch_template_versions(LaunchTemplateName=site.name, Versions=["$Default"])
     document = base64.b64decode(data["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]).decode()
     debian = site.client("ec2").describe_images(
         Owners=["136693071363"], Filters=[{"Name": "name", "Values": ["debian-13-amd64-*"]}]
