@@ -237,7 +237,6 @@ access_point_ids:
   sample: {uploads: fsap-0123456789abcdef0}
 """
 
-import hashlib
 import json
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -254,6 +253,8 @@ from ansible_collections.stackyard.aws.plugins.module_utils.aws import (
     tag_changes,
     without_none,
 )
+from ansible_collections.stackyard.aws.plugins.module_utils.efs_access_points import AccessPoints
+from ansible_collections.stackyard.aws.plugins.module_utils.efs_mount_targets import MountTargets
 from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan, placeholder, wait_until
 
 KIND = "efs file system"
@@ -302,7 +303,7 @@ ARGUMENT_SPEC = {
 
 
 class FileSystem:
-    """One file system and what belongs to it alone."""
+    """One file system with its policies; mount targets and access points have classes of their own."""
 
     def __init__(self, module):
         self.module = module
@@ -339,11 +340,13 @@ class FileSystem:
         self._lifecycle()
         self._backup()
         self._policy()
-        self._mount_targets()
-        points = self._access_points()
-        targets = self._describe_mount_targets()
+        mount_targets = self._of(MountTargets)
+        mount_targets.present()
+        points = self._of(AccessPoints).present()
         if self.params["wait"] and not self.module.check_mode:
-            targets = self._wait_mount_targets()
+            targets = mount_targets.await_available()
+        else:
+            targets = mount_targets.describe()
         return {
             **self.plan.result(),
             "file_system_id": self.file_system_id,
@@ -368,27 +371,19 @@ class FileSystem:
         if not self.found:
             return self.plan.result()
         if self.found["LifeCycleState"] != "deleting":
-            for point in self._describe_access_points():
-                name = boto3_tag_list_to_ansible_dict(point.get("Tags", [])).get("Name", point["AccessPointId"])
-                if self.plan.delete("efs access point", self._sub(name), point["RootDirectory"]["Path"]):
-                    found_or_none(
-                        self.efs.delete_access_point, ["AccessPointNotFound"], AccessPointId=point["AccessPointId"]
-                    )
-            for target in self._describe_mount_targets():
-                if self.plan.delete("efs mount target", self._sub(target["SubnetId"]), target.get("IpAddress")):
-                    found_or_none(
-                        self.efs.delete_mount_target, ["MountTargetNotFound"], MountTargetId=target["MountTargetId"]
-                    )
+            self._of(AccessPoints).absent()
+            self._of(MountTargets).absent()
             if self.plan.delete(KIND, self.name, self.file_system_id):
                 # AWS refuses to delete a file system that still has mount targets, and these take a minute to go.
-                self._wait_no_mount_targets()
+                self._of(MountTargets).await_none()
                 found_or_none(self.efs.delete_file_system, ["FileSystemNotFound"], FileSystemId=self.file_system_id)
         if self.params["wait"] and not self.module.check_mode:
             self._wait_gone()
         return self.plan.result()
 
-    def _sub(self, name):
-        return f"{self.name}/{name}"
+    def _of(self, kind):
+        """What belongs to this file system, of one kind."""
+        return kind(self.module, self.efs, self.plan, self.file_system_id)
 
     def _domain(self):
         return "amazonaws.com.cn" if (self.module.region or "").startswith("cn-") else "amazonaws.com"
@@ -531,158 +526,12 @@ class FileSystem:
         if self.plan.update(f"policy of {KIND}", self.name, found, wanted):
             self.efs.put_file_system_policy(FileSystemId=self.file_system_id, Policy=json.dumps(wanted))
 
-    def _describe_mount_targets(self):
-        if not self.found:
-            return []
-        targets = self.efs.pages("describe_mount_targets", "MountTargets", FileSystemId=self.file_system_id)
-        return [target for target in targets if target["LifeCycleState"] not in ("deleting", "deleted")]
-
-    def _mount_targets(self):
-        if self.params["mount_targets"] is None:
-            return
-        found = {target["SubnetId"]: target for target in self._describe_mount_targets()}
-        wanted = {target["subnet_id"]: target["security_groups"] for target in self.params["mount_targets"]}
-        going = [subnet for subnet in found if subnet not in wanted]
-        for subnet in going:
-            if self.plan.delete("efs mount target", self._sub(subnet), found[subnet].get("IpAddress")):
-                self.efs.delete_mount_target(MountTargetId=found[subnet]["MountTargetId"])
-        if going and not self.module.check_mode:
-            # A zone takes one mount target: a new one in another subnet of it has to wait until the old one is gone.
-            gone = {found[subnet]["MountTargetId"] for subnet in going}
-            self._wait_targets_gone(gone)
-        for subnet, groups in wanted.items():
-            if subnet in found:
-                self._mount_target_groups(found[subnet], groups)
-            elif self.plan.create("efs mount target", self._sub(subnet), groups):
-                self.efs.create_mount_target(FileSystemId=self.file_system_id, SubnetId=subnet, SecurityGroups=groups)
-
-    def _mount_target_groups(self, target, wanted):
-        answer = self.efs.describe_mount_target_security_groups(MountTargetId=target["MountTargetId"])
-        found = answer["SecurityGroups"]
-        if sorted(found) == sorted(wanted):
-            return
-        if self.plan.update("efs mount target", self._sub(target["SubnetId"]), sorted(found), sorted(wanted)):
-            self.efs.modify_mount_target_security_groups(MountTargetId=target["MountTargetId"], SecurityGroups=wanted)
-
-    def _describe_access_points(self):
-        if not self.found:
-            return []
-        points = self.efs.pages("describe_access_points", "AccessPoints", FileSystemId=self.file_system_id)
-        return [point for point in points if point.get("LifeCycleState") not in ("deleting", "deleted")]
-
-    def _access_points(self):
-        found = {}
-        for point in self._describe_access_points():
-            name = boto3_tag_list_to_ansible_dict(point.get("Tags", [])).get("Name", point["AccessPointId"])
-            found[name] = point
-        if self.params["access_points"] is None:
-            return {name: point["AccessPointId"] for name, point in found.items()}
-        wanted = {point["name"]: point for point in self.params["access_points"]}
-        ids = {}
-        for name, point in wanted.items():
-            settings = self._access_point_settings(point)
-            current = found.get(name)
-            before = None
-            if current:
-                before = {key: current.get(key, {}) for key in settings}
-                if before == settings:
-                    ids[name] = current["AccessPointId"]
-                    self._access_point_tags(current, name)
-                    continue
-            ids[name] = placeholder("fsap")
-            if current:
-                now = self.plan.update("efs access point", self._sub(name), before, settings)
-            else:
-                now = self.plan.create("efs access point", self._sub(name), settings)
-            if now:
-                ids[name] = self._create_access_point(name, settings)
-                if current:
-                    self.efs.delete_access_point(AccessPointId=current["AccessPointId"])
-        for name, point in found.items():
-            if name not in wanted and self.plan.delete(
-                "efs access point", self._sub(name), point["RootDirectory"]["Path"]
-            ):
-                self.efs.delete_access_point(AccessPointId=point["AccessPointId"])
-        return ids
-
-    @staticmethod
-    def _access_point_settings(point):
-        return {
-            "PosixUser": {"Uid": point["uid"], "Gid": point["gid"]},
-            "RootDirectory": {
-                "Path": point["path"],
-                "CreationInfo": {
-                    "OwnerUid": point["uid"],
-                    "OwnerGid": point["gid"],
-                    "Permissions": point["permissions"],
-                },
-            },
-        }
-
-    def _create_access_point(self, name, settings):
-        # The same token for the same settings: a run that was cut off before it read the reply gets no second one.
-        seed = json.dumps([self.file_system_id, name, settings], sort_keys=True)
-        answer = self.efs.create_access_point(
-            ClientToken=hashlib.sha256(seed.encode()).hexdigest()[:64],
-            FileSystemId=self.file_system_id,
-            Tags=ansible_dict_to_boto3_tag_list({**(self.params["tags"] or {}), "Name": name}),
-            **settings,
-        )
-        return answer["AccessPointId"]
-
-    def _access_point_tags(self, point, name):
-        if self.params["tags"] is None:
-            return
-        to_set, to_remove = tag_changes(
-            self.plan,
-            "efs access point",
-            self._sub(name),
-            current=boto3_tag_list_to_ansible_dict(point.get("Tags", [])),
-            wanted={**self.params["tags"], "Name": name},
-            purge=self.params["purge_tags"],
-        )
-        if to_set:
-            self.efs.tag_resource(ResourceId=point["AccessPointId"], Tags=ansible_dict_to_boto3_tag_list(to_set))
-        if to_remove:
-            self.efs.untag_resource(ResourceId=point["AccessPointId"], TagKeys=to_remove)
-
     def _wait_available(self):
         def probe():
             self.found = self._describe() or self.found
             return self.found["LifeCycleState"] == "available", self.found["LifeCycleState"]
 
         wait_until(probe, f"State available of file system {self.name}", self.params["wait_timeout"])
-
-    def _wait_mount_targets(self):
-        last = []
-
-        def probe():
-            last[:] = self._describe_mount_targets()
-            failed = [target for target in last if target["LifeCycleState"] == "error"]
-            if failed:
-                self.module.fail_json(
-                    msg=f"The mount target of file system {self.name} in {failed[0]['SubnetId']} is in error: "
-                    "delete it, then run again."
-                )
-            seen = {target["SubnetId"]: target["LifeCycleState"] for target in last}
-            return all(state == "available" for state in seen.values()), str(seen)
-
-        wait_until(
-            probe, f"State available of the mount targets of file system {self.name}", self.params["wait_timeout"]
-        )
-        return last
-
-    def _wait_targets_gone(self, gone):
-        def probe():
-            targets = self.efs.pages("describe_mount_targets", "MountTargets", FileSystemId=self.file_system_id)
-            left = [target["MountTargetId"] for target in targets if target["MountTargetId"] in gone]
-            return not left, f"{len(left)} left"
-
-        wait_until(probe, f"Deletion of the mount targets of file system {self.name}", self.params["wait_timeout"])
-
-    def _wait_no_mount_targets(self):
-        targets = self.efs.pages("describe_mount_targets", "MountTargets", FileSystemId=self.file_system_id)
-        self._wait_targets_gone({target["MountTargetId"] for target in targets})
 
     def _wait_gone(self):
         def probe():
