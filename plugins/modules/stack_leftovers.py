@@ -10,8 +10,10 @@ description:
   - Asks every service that a stack uses for resources with the tags C(stackyard:environment) and
     C(stackyard:application).
   - What carries C(stackyard:keep) is kept on purpose, that is final snapshots of databases, images with their
-    snapshots, and the
-    parameter that names the image. The rest is left by mistake.
+    snapshots, and the parameter that names the image. So are the recovery points of EFS's automatic backups, which
+    carry the tags of their file system. The rest is left by mistake.
+  - The vault of the automatic backups lets nobody delete a recovery point as long as it has the policy that AWS gave
+    it. AWS itself deletes each 35 days after it was made.
   - Describes are asked rather than the tagging API, which goes on naming things for a while after they are gone.
   - A secret in its deletion window, and a machine that is terminated, count as gone.
 author: stackyard contributors
@@ -44,7 +46,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 kept:
-  description: What is kept on purpose, after a purge an empty list.
+  description: What is kept on purpose, after a purge what O(purge) could not remove.
   type: list
   elements: dict
   returned: always
@@ -60,6 +62,8 @@ changes:
   elements: dict
   returned: always
 """
+
+import json
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
@@ -85,6 +89,13 @@ EC2 = (
 )
 
 
+# Made by AWS with the first file system that has automatic backups.
+BACKUP_VAULT = "aws/efs/automatic-backup-vault"
+
+# No vault, or no permission to look into it: a stack can be destroyed without AWS Backup.
+NO_BACKUPS = ("ResourceNotFoundException", "AccessDeniedException")
+
+
 class Leftovers:
     """What carries the tags of one stack."""
 
@@ -103,7 +114,7 @@ class Leftovers:
     def found(self):
         for source in (self.ec2, self.addresses, self.balancing, self.groups, self.databases, self.files, self.secrets):
             yield from source()
-        for source in (self.parameters, self.certificates, self.roles, self.buckets):
+        for source in (self.parameters, self.certificates, self.roles, self.buckets, self.recovery_points):
             yield from source()
 
     def ec2(self):
@@ -220,7 +231,35 @@ class Leftovers:
             if answer:
                 yield "bucket", item["Name"], boto3_tag_list_to_ansible_dict(answer["TagSet"]), item
 
+    def recovery_points(self):
+        backup = self.api("backup")
+        points = found_or_none(
+            lambda: backup.pages(
+                "list_recovery_points_by_backup_vault", "RecoveryPoints", BackupVaultName=BACKUP_VAULT
+            ),
+            NO_BACKUPS,
+        )
+        for item in points or []:
+            arn = item["RecoveryPointArn"]
+            answer = found_or_none(backup.list_tags, NO_BACKUPS, ResourceArn=arn)
+            if answer and item["Status"] != "DELETING":
+                yield "recovery-point", arn, answer["Tags"], item
+
+    def removable(self, kind):
+        """Tell whether such a thing can be removed at all, as far as can be seen without trying."""
+        if kind != "recovery-point":
+            return True
+        answer = found_or_none(
+            self.api("backup").get_backup_vault_access_policy, NO_BACKUPS, BackupVaultName=BACKUP_VAULT
+        )
+        statements = json.loads(answer["Policy"])["Statement"] if answer else []
+        return not any(
+            statement["Effect"] == "Deny" and "backup:DeleteRecoveryPoint" in statement["Action"]
+            for statement in statements
+        )
+
     def remove(self, kind, identifier, item):
+        """Remove one thing; false when AWS refuses."""
         if kind == "db-snapshot":
             self.api("rds").delete_db_snapshot(DBSnapshotIdentifier=identifier)
         elif kind == "parameter":
@@ -232,12 +271,17 @@ class Leftovers:
                     self.delete_snapshot(device["Ebs"]["SnapshotId"])
         elif kind == "snapshot":
             self.delete_snapshot(identifier)
+        elif kind == "recovery-point":
+            delete = self.api("backup").delete_recovery_point
+            names = {"BackupVaultName": BACKUP_VAULT, "RecoveryPointArn": identifier}
+            return found_or_none(delete, ["AccessDeniedException"], **names) is not None
+        return True
 
     def delete_snapshot(self, identifier):
         found_or_none(self.api("ec2").delete_snapshot, ["InvalidSnapshot.NotFound"], SnapshotId=identifier)
 
 
-PURGED = ("image", "snapshot", "db-snapshot", "parameter")
+PURGED = ("image", "snapshot", "db-snapshot", "parameter", "recovery-point")
 
 
 def work(module):
@@ -248,12 +292,15 @@ def work(module):
         if not leftovers.ours(tags):
             continue
         entry = {"type": kind, "id": identifier}
-        if tags.get("stackyard:keep") != "true" or kind not in PURGED:
+        on_purpose = tags.get("stackyard:keep") == "true" or kind == "recovery-point"
+        if not on_purpose or kind not in PURGED:
             left.append(entry)
-        elif not module.params["purge"]:
+        elif not module.params["purge"] or not leftovers.removable(kind):
             kept.append(entry)
-        elif plan.delete(kind, identifier, {"kept": True}):
-            leftovers.remove(kind, identifier, item)
+        elif module.check_mode or leftovers.remove(kind, identifier, item):
+            plan.delete(kind, identifier, {"kept": True})
+        else:
+            kept.append(entry)
     return {"kept": kept, "left": left, **plan.result()}
 
 

@@ -13,7 +13,11 @@ from support.wordpress_account import INVENTORY, VARIABLES, announcements, bake,
 
 STACK = "demo-wordpress"
 CONFIRM = {"stackyard_confirm": STACK}
-NIGHT = {"name": "night", "recurrence": "0 22 * * *", "min_size": 2, "max_size": 2}
+# What the local inventory leaves out and an account would have.
+OPTIONS = {
+    "wordpress_stack_filesystem_backup": True,
+    "wordpress_stack_schedules": [{"name": "night", "recurrence": "0 22 * * *", "min_size": 2, "max_size": 2}],
+}
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def stack(ansible, cloud):
             f"playbooks/{playbook}.yml",
             arguments=(*INVENTORY, *options.pop("arguments", ())),
             environment=environment(cloud.endpoint),
-            extra_vars={**VARIABLES, "wordpress_stack_schedules": [NIGHT], **(variables or {})},
+            extra_vars={**VARIABLES, **OPTIONS, **(variables or {})},
             **options,
         )
 
@@ -86,6 +90,10 @@ def test_life_of_the_stack(stack, cloud):
 
     before = cloud.client("rds").describe_db_instances()["DBInstances"][0]
     assert before["DeletionProtection"]
+    uploads = cloud.client("efs").describe_file_systems()["FileSystems"][0]["FileSystemArn"]
+    backup = cloud.client("backup").start_backup_job(
+        BackupVaultName="aws/efs/automatic-backup-vault", ResourceArn=uploads, IamRoleArn="arn:aws:iam::1:role/backup"
+    )["RecoveryPointArn"]
     announced = stack("wordpress_destroy", CONFIRM, check=True)
     destroyed = stack("wordpress_destroy", CONFIRM)
     assert announcements(announced) == announcements(destroyed)
@@ -97,11 +105,15 @@ def test_life_of_the_stack(stack, cloud):
     told = again.task("Tell what was kept")["msg"]
     assert kept[0]["DBSnapshotIdentifier"] in told
     assert "/stackyard/demo/wordpress/image" in told
+    assert backup in told
 
     # Under the same name again, with secrets of its own.
     assert announcements(stack()) == announcements(created)
     assert not set(secret_values(cloud)) & set(values)
-    stack("wordpress_destroy", CONFIRM | {"stackyard_purge": "true"})
+    purged = stack("wordpress_destroy", CONFIRM | {"stackyard_purge": "true"})
+    [why, *what] = purged.task("Tell what was kept")["msg"]
+    assert why.startswith("Kept by AWS")
+    assert what == [backup]
     assert left(cloud) == []
     assert len(cloud.client("rds").describe_db_snapshots()["DBSnapshots"]) == 0
     assert cloud.client("ec2").describe_images(Owners=["self"])["Images"] == []
