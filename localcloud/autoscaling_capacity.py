@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from localcloud import autoscaling_health as health
 from localcloud import autoscaling_launches as launches
 from localcloud import instance_refresh
 from localcloud.autoscaling_members import Member, suspended
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def keep(look: Pass) -> None:
     """Launch what is missing, terminate what is too much, and balance the zones."""
     desired = int(look.group.desired_capacity or 0)
-    wanted = desired + instance_refresh.surplus(look)
+    wanted = desired + max(instance_refresh.surplus(look), health.surplus(look))
     active = look.active()
     if len(active) < wanted:
         _grow(look, wanted - len(active), len(active))

@@ -184,6 +184,25 @@ def test_nothing_more_is_replaced_while_a_replacement_is_held(world: World) -> N
     assert world.states() == ["InService"] * 3
 
 
+def test_a_maintenance_policy_launches_the_replacement_first(world: World) -> None:
+    _, arn = world.balancer()
+    policy = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150}
+    world.create_group(2, TargetGroupARNs=[arn], HealthCheckType="ELB", InstanceMaintenancePolicy=policy)
+    world.measure(arn)
+    before = set(world.ids())
+    world.measure(arn, UNHEALTHY)
+    assert world.states() == ["InService"] * 3
+    (replacement,) = set(world.ids()) - before
+    world.measure(arn)
+    assert len(world.ids("Terminating")) == 1
+    assert replacement in world.ids()
+    world.measure(arn)
+    assert world.states() == ["InService"] * 2
+    # What does not run serves nobody: nothing is gained by waiting.
+    world.ec2.stop_instances(InstanceIds=[replacement])
+    assert replacement not in world.ids()
+
+
 def test_machines_that_do_not_run_are_replaced_all_at_once(world: World) -> None:
     world.create_group(4)
     before = world.ids()

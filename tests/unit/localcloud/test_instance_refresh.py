@@ -359,3 +359,20 @@ def test_standby_members_are_waited_for_ignored_or_terminated(world: World) -> N
     start(world, StandbyInstances="Terminate", **PATIENT)
     assert world.refresh()["Status"] == "Successful"
     assert world.states() == ["InService"]
+
+
+def test_a_machine_that_is_replaced_at_a_checkpoint_costs_one_more_only(world: World) -> None:
+    _, arn = world.balancer()
+    policy = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150}
+    world.create_group(2, TargetGroupARNs=[arn], HealthCheckType="ELB", InstanceMaintenancePolicy=policy)
+    world.measure(arn)
+    world.new_version()
+    start(world, CheckpointPercentages=[50, 100], CheckpointDelay=600, InstanceWarmup=0)
+    world.measure(arn)
+    world.measure(arn)
+    assert "checkpoint" in world.refresh()["StatusReason"]
+    world.measure(arn, elbv2.Health("unhealthy", "Target.FailedHealthChecks", "Health checks failed"))
+    assert len(world.ids()) == 3
+    world.measure(arn)
+    world.measure(arn)
+    assert len(world.instances()) == 2
