@@ -294,9 +294,9 @@ def _replace_some(look: Pass, refresh: Refresh) -> None:
     for member in victims:
         if budget <= 0:
             break
-        left = len(ready) - (member in ready)
-        if member in ready and left < least:
-            break
+        # One that is on its way in serves nobody yet, and one in standby is not counted on.
+        if member.lifecycle_state == "InService" and len(ready) - (member in ready) < least:
+            continue
         look.begin_terminate(
             member,
             f"{look.at()} an instance was taken out of service in response to an instance refresh.",
@@ -313,6 +313,8 @@ def _explain(look: Pass, refresh: Refresh) -> None:
     ]
     if waiting:
         refresh.reason = f"Waiting for instances to warm up before continuing. For example: {waiting[0]} is warming up."
+    elif ailing := [member.id for member in look.active() if not look.serving(member)]:
+        refresh.reason = f"Waiting for remaining instances to be available. For example: {ailing[0]} is not healthy."
     elif _remaining(look, refresh) and not _replaceable(look, refresh):
         refresh.reason = (
             "Waiting for remaining instances to be available. For example: "

@@ -376,3 +376,22 @@ def test_a_machine_that_is_replaced_at_a_checkpoint_costs_one_more_only(world: W
     world.measure(arn)
     world.measure(arn)
     assert len(world.instances()) == 2
+
+
+@pytest.mark.parametrize("bounds", [PATIENT, {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150}])
+def test_nothing_is_replaced_while_too_few_are_healthy(world: World, bounds: dict[str, int]) -> None:
+    _, arn = world.balancer()
+    world.create_group(4, TargetGroupARNs=[arn])
+    world.measure(arn)
+    before = set(world.ids())
+    world.new_version()
+    world.measure(arn, elbv2.Health("unhealthy", "Target.FailedHealthChecks", "Health checks failed"))
+    start(world, **bounds | {"InstanceWarmup": 0})
+    for _ in range(5):
+        world.pass_time(10)
+        assert before <= set(world.ids())
+    assert world.refresh()["StatusReason"].startswith("Waiting for")
+    for _ in range(12):
+        world.measure(arn)
+    assert world.refresh()["Status"] == "Successful"
+    assert not before & set(world.ids())
