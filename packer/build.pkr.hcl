@@ -20,20 +20,26 @@ build {
     ]
 
     extra_arguments = concat(
-      ["--extra-vars", jsonencode({ image_application = var.application })],
+      ["--extra-vars", jsonencode({
+        image_application   = var.application
+        image_name          = local.name
+        image_version       = local.version
+        image_software_list = local.software_list
+      })],
       flatten([for path in var.variable_files : ["--extra-vars", "@${abspath(path)}"]]),
     )
   }
 
   post-processor "manifest" {
-    output     = var.manifest != "" ? abspath(var.manifest) : "${local.repository}/packer/manifests/${var.application}.json"
+    output     = local.manifest
     strip_path = true
 
     custom_data = {
-      application = var.application
-      version     = local.version
-      region      = var.region
-      revision    = local.revision
+      application    = var.application
+      version        = local.version
+      region         = var.region
+      revision       = local.revision
+      variable_files = jsonencode([for path in var.variable_files : abspath(path)])
     }
   }
 }

@@ -18,6 +18,10 @@ locals {
   built      = timestamp()
   name       = "stackyard-${var.application}-${local.version}-${var.suite}-${var.architecture}-${formatdate("YYYYMMDDhhmmss", local.built)}"
 
+  # Beside each other: which image was made, and the software that is in it.
+  manifest      = var.manifest != "" ? abspath(var.manifest) : "${local.repository}/packer/manifests/${var.application}.json"
+  software_list = "${trimsuffix(local.manifest, ".json")}.cdx.json"
+
   instance_types = { amd64 = "t3.medium", arm64 = "t4g.medium" }
   instance_type  = var.instance_type != "" ? var.instance_type : local.instance_types[var.architecture]
 

@@ -167,5 +167,5 @@ variable "tags" {
 variable "manifest" {
   type        = string
   default     = ""
-  description = "File that Packer writes the image's id to, in a folder that exists. Empty: packer/manifests/<application>.json."
+  description = "File that Packer writes the image's id to, in a folder that exists; the software list goes beside it, as .cdx.json. Empty: packer/manifests/<application>.json."
 }
