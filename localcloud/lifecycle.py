@@ -106,7 +106,8 @@ def down(settings: Settings, progress: Callable[[str], None], with_base_images: 
     Args:
         settings: The cloud.
         progress: Called with a line per step.
-        with_base_images: Remove the images of machines and databases too, which all clouds of this host share.
+        with_base_images: Remove the images of machines and databases too, unless another cloud of this host, whose
+            state lies beside this one's, is there to use them.
     """
     podman = Podman(settings)
     found = stop(settings)
@@ -136,15 +137,23 @@ def down(settings: Settings, progress: Callable[[str], None], with_base_images: 
         progress(f"removing {len(images)} images")
         podman("rmi", "--force", *images)
     firewall.remove(settings.table)
-    if with_base_images:
-        base_images.remove_all()
-        database_images.remove_all()
     existed = settings.state.exists()
     shutil.rmtree(settings.state, ignore_errors=True)
+    if with_base_images:
+        if others := _other_clouds(settings):
+            progress(f"keeping the base images, which {', '.join(others)} may use")
+        else:
+            base_images.remove_all()
+            database_images.remove_all()
     with contextlib.suppress(OSError):
         # The folder of all clouds, when this was the last.
         settings.state.parent.rmdir()
     return bool(found or containers or networks or images or existed)
+
+
+def _other_clouds(settings: Settings) -> list[str]:
+    parent = settings.state.parent
+    return sorted(path.name for path in parent.iterdir() if path != settings.state) if parent.exists() else []
 
 
 def pid_file(settings: Settings) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud import base_images
 from localcloud.network import clashing_route
 from support.local_cloud import new_cloud
 from support.waiting import until
@@ -131,6 +132,15 @@ def test_down_leaves_nothing(other):
     assert _traces(other) == []
     assert clashing_route(other.settings.default_vpc_cidr) is None
     assert "there is no local cloud" in other.command("down").stdout
+
+
+def test_down_keeps_the_base_images_for_another_cloud(other, cloud):
+    other.command("up")
+    said = other.command("down", "--base-images").stdout
+    assert cloud.settings.name in said.partition("keeping the base images, which ")[2]
+    listed = subprocess.run(["podman", "images", "--format={{.Repository}}:{{.Tag}}"], capture_output=True, text=True,
+                            check=True).stdout  # fmt: skip
+    assert base_images.reference("debian-13") in listed.split()
 
 
 def test_a_network_that_clashes_is_refused_before_anything_is_touched(other, cloud, vpc, launch):
