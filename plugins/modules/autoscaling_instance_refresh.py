@@ -251,6 +251,12 @@ from ansible_collections.stackyard.aws.plugins.module_utils.plan import Plan, Wa
 KIND = "instance refresh"
 POLL_SECONDS = 3
 
+# What ends a refresh, where it ends, and in which states it is on its way there.
+STOPS = {
+    "cancelled": ("cancel_instance_refresh", "Cancelled", ("Cancelling",)),
+    "rolled_back": ("rollback_instance_refresh", "RollbackSuccessful", ("Cancelling", "RollbackInProgress")),
+}
+
 ARGUMENT_SPEC = {
     "name": {"required": True},
     "state": {"choices": ["started", "cancelled", "rolled_back"], "default": "started"},
@@ -300,9 +306,10 @@ class Refresh:
         else:
             latest = self._describe()
             running = latest if latest and latest["Status"] in REFRESH_RUNNING else None
-            {"started": self._start, "cancelled": self._cancel, "rolled_back": self._roll_back}[self.params["state"]](
-                running
-            )
+            if self.params["state"] == "started":
+                self._start(running)
+            else:
+                self._stop(running)
         if self.refresh and self.params["wait"] and not self.module.check_mode:
             self._follow()
         return {**self.plan.result(), **self._told()}
@@ -354,21 +361,16 @@ class Refresh:
             "or end it first with state: rolled_back or state: cancelled."
         )
 
-    def _cancel(self, running):
-        if running and (running["Status"] == "Cancelling" or self._end(KIND, running, "Cancelled")):
-            if running["Status"] != "Cancelling":
-                self.autoscaling.cancel_instance_refresh(AutoScalingGroupName=self.name)
-            self.refresh = self._describe(running["InstanceRefreshId"])
-
-    def _roll_back(self, running):
-        turning = running and running["Status"] in ("Cancelling", "RollbackInProgress")
-        if running and (turning or self._end(KIND, running, "RollbackSuccessful")):
-            if not turning:
-                self.autoscaling.rollback_instance_refresh(AutoScalingGroupName=self.name)
-            self.refresh = self._describe(running["InstanceRefreshId"])
-
-    def _end(self, kind, running, status):
-        return self.plan.update(kind, self.name, {"status": running["Status"]}, {"status": status})
+    def _stop(self, running):
+        """Cancel a running refresh or turn it back, unless it is on its way there."""
+        if not running:
+            return
+        operation, status, under_way = STOPS[self.params["state"]]
+        if running["Status"] not in under_way:
+            if not self.plan.update(KIND, self.name, {"status": running["Status"]}, {"status": status}):
+                return
+            getattr(self.autoscaling, operation)(AutoScalingGroupName=self.name)
+        self.refresh = self._describe(running["InstanceRefreshId"])
 
     def _group(self):
         group = describe_group(self.autoscaling, self.params["name"])
