@@ -41,7 +41,7 @@ class Rule:
         if self.test(value):
             return None
         if self.hidden:
-            return f"{self.name} is not understood: {self.accepted} is accepted."
+            return f"{self.name} is set: {self.accepted} is accepted."
         # ansible-playbook takes name=value for a string, whatever it looks like.
         word = isinstance(value, str) and (value.isdigit() or value.lower() in ("true", "false", "yes", "no"))
         hint = f" (on the command line as JSON: -e '{{\"{self.name}\": {value.lower()}}}')" if word else ""
@@ -74,16 +74,14 @@ def choice(name: str, *values: str) -> Rule:
     return Rule(name, lambda value: value in values, f"one of {', '.join(values)}")
 
 
-def text(
-    name: str, pattern: str, accepted: str, *, required: bool = False, empty: bool = False, hidden: bool = False
-) -> Rule:
+def text(name: str, pattern: str, accepted: str, *, required: bool = False, empty: bool = False) -> Rule:
     """A rule for a string that matches a pattern as a whole; `empty` lets the empty string pass too."""
     compiled = re.compile(pattern)
 
     def test(value: Any) -> bool:
         return isinstance(value, str) and ((empty and value == "") or compiled.fullmatch(value) is not None)
 
-    return Rule(name, test, f"{accepted}{', or nothing,' if empty else ''}", required, hidden)
+    return Rule(name, test, f"{accepted}{', or nothing,' if empty else ''}", required)
 
 
 def texts(name: str, pattern: str, accepted: str) -> Rule:

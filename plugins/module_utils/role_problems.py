@@ -21,8 +21,6 @@ from .network_plan import network_problems
 
 ROLES_FOLDER = Path(__file__).resolve().parents[2] / "roles"
 
-AGES = ["never", *(f"AFTER_{days}_DAY{'S' if days > 1 else ''}" for days in (1, 7, 14, 30, 60, 90, 180, 270, 365))]
-
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]"
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _HTTP_CODES = r"[2-4]\d\d(-[2-4]\d\d)?(,[2-4]\d\d(-[2-4]\d\d)?)*"
@@ -231,7 +229,7 @@ def filesystem_problems(v: Mapping[str, Any]) -> list[str]:
             f"filesystem_transition_to_archive is {archive}: never is accepted unless filesystem_throughput_mode is "
             "elastic."
         )
-    if archive != "never" and cold != "never" and AGES.index(archive) <= AGES.index(cold):
+    if "never" not in (cold, archive) and _days(archive) <= _days(cold):
         problems.append(
             f"filesystem_transition_to_archive is {archive}: never, or an age greater than filesystem_transition_to_ia "
             f"({cold}), is accepted."
@@ -243,6 +241,11 @@ def filesystem_problems(v: Mapping[str, Any]) -> list[str]:
     for point in v["access_points"]:
         problems += _access_point_problems(point)
     return problems
+
+
+def _days(age: str) -> int:
+    """The number in AFTER_30_DAYS."""
+    return int(age.split("_")[1])
 
 
 def _access_point_problems(point: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .input_rules import Rule, choice, cidrs, flag, mapping, number, tags, text, texts
-from .network_plan import cidr_problem, network_problems
+from .network_plan import TIERS, cidr_problem, network_problems
 from .role_problems import BUCKET, RULES, database_problems, https_problems, schedule_problems, size_problems
 
 ENVIRONMENT = r"[a-z](-?[a-z0-9]){0,15}"
@@ -99,16 +99,11 @@ SECRET_VARIABLES = (
     "wordpress_salts",
     "wordpress_smtp_password",
 )
-SUBNET_TIERS = ("public", "private", "data")
 
 
 def is_tier_mapping(value: Any, kind: type | tuple[type, ...]) -> bool:
     """Tell whether a value maps tiers to a kind of value."""
-    return (
-        isinstance(value, Mapping)
-        and set(value) <= set(SUBNET_TIERS)
-        and all(isinstance(v, kind) for v in value.values())
-    )
+    return isinstance(value, Mapping) and set(value) <= set(TIERS) and all(isinstance(v, kind) for v in value.values())
 
 
 def of_role(name: str, role: str, variable: str) -> Rule:
@@ -208,20 +203,19 @@ WORDPRESS_RULES = (
     flag("wordpress_xmlrpc"),
     flag("wordpress_page_cache"),
     choice("wordpress_multisite", "none", "subdirectory", "subdomain"),
-    *(Rule(name, lambda value: True, "nothing", hidden=True) for name in SECRET_VARIABLES),
+    *(
+        Rule(
+            name, lambda value: False, "nothing, since it is made in Secrets Manager where nobody sees it,", hidden=True
+        )
+        for name in SECRET_VARIABLES
+    ),
 )
 
 
 def wordpress_together(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a WordPress stack's variables together."""
     v = part(values, P)
-    problems = [
-        f"{name} is set: nothing secret may stand in variables, so it is made in Secrets Manager; leave it out, "
-        "which alone is accepted."
-        for name in SECRET_VARIABLES
-        if name in values
-    ]
-    problems += network_problems(part(v, "network_"), f"{P}network_")
+    problems = network_problems(part(v, "network_"), f"{P}network_")
     if any(not zone.startswith(values["stackyard_region"]) for zone in v["network_zones"]):
         problems.append(
             f"{P}network_zones is {v['network_zones']!r}: zones of stackyard_region ({values['stackyard_region']})"
