@@ -12,34 +12,30 @@ Network load balancers have an address and no traffic.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from localcloud import balancer_config as config
-from localcloud import base_images
+from localcloud.base_images import BaseImageError
 from localcloud.cloud import Cloud
 from localcloud.network import Network, NetworkError
 from localcloud.patches import elbv2
-from localcloud.podman import PodmanError, limit_options, runtime_options
+from localcloud.podman import PodmanError, limit_options
+from localcloud.service_images import ServiceImage
 
 log = logging.getLogger("localcloud")
 
 KIND = "balancer"
-BASE = "debian-13"
-IMAGE_REPOSITORY = "localhost/localcloud-balancer"
-PACKAGES = ("haproxy",)
+IMAGE = ServiceImage("localhost/localcloud-balancer", ("haproxy",))
 PUBLISH_TAG = "localcloud:publish"
 PUBLISH_LABEL = "localcloud.publish"
 AGENT = Path(__file__).with_name("balancer_agent.py")
@@ -50,11 +46,6 @@ CALL_SECONDS = 25.0
 SOON = 0.4
 # How soon to try again what failed.
 LATER = 10.0
-BUILD_SECONDS = 600
-
-
-class BalancerImageError(RuntimeError):
-    """The image could not be made; the text is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +230,7 @@ class Balancers:
         container = self._cloud.podman.container(name)
         published = published_ports(plan.publish)
         label = ",".join(f"{port}:{host_port}" for port, host_port in sorted(published.items()))
-        identity = f"{image_reference()} {label}"
+        identity = f"{IMAGE.reference} {label}"
         if container and container.running and container.labels.get(PUBLISH_LABEL) == identity:
             return container.pid
         if container:
@@ -255,7 +246,7 @@ class Balancers:
             *(f"--publish=127.0.0.1:{host_port}:{port}" for port, host_port in sorted(published.items())),
             *limit_options(), "--stop-signal=SIGTERM", "--log-opt=max-size=4mb",
             f"--volume={folder}:{config.MOUNT}", f"--volume={AGENT}:{AGENT_PATH}:ro",
-            image_reference(), "python3", AGENT_PATH, config.MOUNT,
+            IMAGE.reference, "python3", AGENT_PATH, config.MOUNT,
         )  # fmt: skip
         container = self._cloud.podman.container(name)
         if container is None or not container.pid:
@@ -322,15 +313,15 @@ class Balancers:
         """Whether the image is there; has it made beside the reconciler if it is not."""
         if self._building is not None and self._building.is_alive():
             return False
-        if image_exists():
+        if IMAGE.exists():
             return True
         if time.monotonic() < self._image_failed:
             return False
 
         def build() -> None:
             try:
-                build_image(log.info)
-            except (BalancerImageError, base_images.BaseImageError) as error:
+                IMAGE.build(log.info)
+            except BaseImageError as error:
                 self._complain("image", str(error))
                 self._image_failed = time.monotonic() + LATER
             self._cloud.dirty()
@@ -480,54 +471,3 @@ def connect(path: Path) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-# The image
-# ---------
-
-
-def image_reference() -> str:
-    """The image's name in podman's store: the digest is of all that it is made of."""
-    sources = base_images.sources_list(base_images.host_archives(), base_images.SUITES[BASE])
-    recipe = json.dumps([base_images.recipe_digest(BASE, sources), PACKAGES])
-    return f"{IMAGE_REPOSITORY}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-
-
-def image_exists() -> bool:
-    """Whether the image is in podman's store."""
-    return subprocess.run(["podman", "image", "exists", image_reference()], check=False).returncode == 0
-
-
-def build_image(progress: Callable[[str], Any]) -> bool:
-    """Make the image unless it is there; takes about ten seconds.
-
-    Args:
-        progress: Called with a line per step.
-
-    Returns:
-        Whether it was made.
-
-    Raises:
-        BalancerImageError: It could not be made.
-        BaseImageError: Its base could not be made.
-    """
-    if image_exists():
-        return False
-    base_images.build(BASE, progress)
-    progress("making the load balancer's image (about ten seconds, once)")
-    recipe = (
-        f"FROM {base_images.reference(BASE)}\n"
-        f"RUN apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "
-        f"{' '.join(PACKAGES)} && apt-get clean && rm -rf /var/lib/apt/lists/*\n"
-        f"LABEL {base_images.RECIPE_LABEL}={image_reference().rpartition(':')[2]}\n"
-    )
-    with tempfile.TemporaryDirectory(prefix="localcloud-balancer-") as folder:
-        command = [
-            "podman", *runtime_options(), "build", "--quiet", *limit_options(), f"--tag={image_reference()}",
-            "--pull=never", "--file=-", folder,
-        ]  # fmt: skip
-        done = subprocess.run(command, input=recipe, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
-    if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-3:]
-        raise BalancerImageError(f"The load balancer's image could not be made: podman said {' / '.join(last)}")
-    return True
