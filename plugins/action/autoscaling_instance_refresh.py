@@ -18,6 +18,7 @@ from ansible_collections.stackyard.aws.plugins.module_utils.autoscaling import (
     GROUP_KIND,
     LEAVING,
     explanation,
+    tells_of_boot,
 )
 
 MODULE = "stackyard.aws.autoscaling_instance_refresh"
@@ -46,10 +47,14 @@ def leaving(machine):
 def newest_consoles(consoles, faults, result):
     """Return consoles and faults with those of a further call.
 
-    Of a machine that was given up the first lines are kept: they are from before it was ended.
+    Of a machine that was given up the first lines are kept, from before it was ended, unless others tell why.
     """
     faults, told = {**faults, **result.get("faults", {})}, result.get("consoles", {})
-    kept = {key: lines for key, lines in consoles.items() if lines and faults[key].startswith(GIVEN_UP)}
+    kept = {
+        machine: lines
+        for machine, lines in consoles.items()
+        if lines and faults[machine].startswith(GIVEN_UP) and not tells_of_boot(told.get(machine, []))
+    }
     return {**consoles, **told, **kept}, faults
 
 

@@ -34,6 +34,9 @@ GIVEN_UP = "was given up"
 REFRESH_RUNNING = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
 
 
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
 def describe_group(api: Any, name: str) -> dict[str, Any] | None:
     """Return the group of that name, None when there is none."""
     groups = api.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
@@ -150,13 +153,22 @@ def _machine(activity: Mapping[str, Any]) -> str:
 
 
 def console_tail(ec2: Any, machine: str, lines: int) -> list[str]:
-    """Return the last lines of a machine's console, none when AWS has none (any more)."""
+    """Return the last lines of a machine's console, none when AWS has none (any more).
+
+    Where a machine has told why its boot failed, these are the lines of that: those behind them tell of its end.
+    """
     # The newest lines can be had of Nitro machines only; of others those that AWS has stored.
     for newest in ({"Latest": True}, {}):
         with contextlib.suppress(botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
-            console = ec2.get_console_output(InstanceId=machine, **newest).get("Output", "").splitlines()
-            return console[-lines:]
+            output = _TERMINAL_CODES.sub("", ec2.get_console_output(InstanceId=machine, **newest).get("Output", ""))
+            console = [line.rstrip() for line in output.splitlines()]
+            return ([line for line in console if tells_of_boot([line])] or console)[-lines:]
     return []
+
+
+def tells_of_boot(console: Iterable[str]) -> bool:
+    """Tell whether a console holds what a machine of ours writes there when its boot fails."""
+    return any(line.startswith("stackyard: ") for line in console)
 
 
 def explanation(sentences: Iterable[str], faults: Mapping[str, str], consoles: Mapping[str, list[str]]) -> str:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from ansible_collections.stackyard.aws.plugins.action.autoscaling_instance_refresh import merged, newest_consoles
-from ansible_collections.stackyard.aws.plugins.module_utils.autoscaling import explanation, failures_since
+from ansible_collections.stackyard.aws.plugins.module_utils.autoscaling import console_tail, explanation, failures_since
 
 BEGAN = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -55,6 +55,29 @@ def test_the_first_console_of_a_machine_that_was_given_up_is_kept():
     # One whose console was empty at first.
     consoles, _ = newest_consoles({"i-1": []}, {"i-1": "was given up: x"}, later)
     assert consoles["i-1"] == ["end"]
+
+
+def test_a_console_that_tells_why_is_taken_over_an_earlier_one():
+    late = {"faults": {"i-1": "was given up: x"}, "consoles": {"i-1": ["stackyard: no database"]}}
+    consoles, _ = newest_consoles({"i-1": ["booting"]}, {"i-1": "is Pending"}, late)
+    assert consoles["i-1"] == ["stackyard: no database"]
+
+
+class Console:
+    """An API with one console."""
+
+    def __init__(self, output):
+        self._output = output
+
+    def get_console_output(self, **_arguments):
+        return {"Output": self._output}
+
+
+def test_of_a_console_the_words_of_the_boot_are_shown():
+    said = "stackyard: TASK one\r\nstackyard: it failed\r\n"
+    ended = "[\x1b[0;32m  OK  \x1b[0m] Reached target \x1b[0;1;39mshutdown.target\x1b[0m.\n"
+    assert console_tail(Console(f"booting\n{said}{ended}"), "i-1", 5) == ["stackyard: TASK one", "stackyard: it failed"]
+    assert console_tail(Console(f"booting\n{ended}"), "i-1", 1) == ["[  OK  ] Reached target shutdown.target."]
 
 
 def test_the_result_tells_of_the_whole_run():
