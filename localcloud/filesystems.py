@@ -2,18 +2,18 @@
 
 A mount target is a container that holds the address of its network interface, so that security groups guard it like
 any other, and a socket of this process inside it on port 2049. A machine's mount helper (``mount_helper``, given to it
-at run time) asks there for a file system, path and access point, and binds the folder that the answer names. Access
-points are honoured: their root folder is made with the owner and permissions of its creation info. Data outlives
-machines, mount targets and the server; DeleteFileSystem removes it.
+at run time) asks there for a file system, path and access point, and binds the folder that the answer names. A machine
+with a kernel of its own speaks NFS to the same socket, which hands it on to ``nfs_server``. Access points are honoured:
+their root folder is made with the owner and permissions of its creation info. Data outlives machines, mount targets and
+the server; DeleteFileSystem removes it.
 
-Left out: NFS itself, so that a kernel without it will do: whoever is root in a machine can reach all file systems; the
+Left out: NFS for containers, so that a host without it will do: whoever is root in one can reach all file systems; the
 POSIX user of an access point is not imposed; quotas, throughput, lifecycle, backups, replication. Of a file system
 policy only "deny without TLS" is honoured.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
@@ -26,14 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from localcloud import base_images
+from localcloud.base_images import BaseImageError
 from localcloud.cloud import Cloud
+from localcloud.namespaces import listening_socket
 from localcloud.network import NetworkError
+from localcloud.nfs_server import NfsServers, relay
 from localcloud.patches import efs
 from localcloud.podman import Container, PodmanError, limit_options
 
 KIND = "mount-target"
 PORT = 2049
-CLONE_NEWNET = 0x40000000
 HELPERS = ("mount.efs", "mount.nfs", "mount.nfs4")
 HELPER_FOLDER, SHARED_FOLDER = "/run/localcloud/mount", "/run/localcloud/efs"
 REQUEST_LIMIT, REQUEST_SECONDS = 65536, 10
@@ -76,6 +78,7 @@ class FileSystems:
         self._folder = cloud.state / "filesystems"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._doors: dict[str, Door] = {}
+        self._nfs = NfsServers(cloud)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="filesystem")
         self._lock = threading.Lock()
         self._busy: set[str] = set()
@@ -105,6 +108,7 @@ class FileSystems:
         for path in self._folder.iterdir():
             if path.name not in file_systems:
                 shutil.rmtree(path, ignore_errors=True)
+        self._nfs.remove_others(file_systems)
         names: dict[str, list[str]] = {}
         for target in targets:
             host = f"{target.file_system}.efs.{self._cloud.settings.region}.amazonaws.com"
@@ -155,6 +159,16 @@ class FileSystems:
         if not wanted.is_dir():
             raise MountRefusedError(MISSING)
         return str(wanted.relative_to(self._folder))
+
+    def serve_nfs(self, file_system: str, client: socket.socket) -> None:
+        """Hand a connection to a mount target on to the file system's NFS server, until it ends."""
+        try:
+            server = self._nfs.connect(file_system, self._folder / file_system)
+        except (PodmanError, BaseImageError, OSError) as error:
+            self._cloud.log.warning("file system %s: %s", file_system, error)
+            return
+        with server:
+            relay(client, server)
 
     # Machines
 
@@ -259,12 +273,19 @@ class Door:
 
             def handle(self) -> None:
                 try:
+                    if is_nfs(self.connection.recv(1, socket.MSG_PEEK)):
+                        self.connection.settimeout(None)
+                        file_systems.serve_nfs(target.file_system, self.connection)
+                        return
                     request = json.loads(self.rfile.readline(REQUEST_LIMIT))
                     answer = {"folder": file_systems.folder_of(target.file_system, request)}
                 except MountRefusedError as refused:
                     answer = {"error": str(refused)}
                 except (ValueError, TypeError, AttributeError):
                     answer = {"error": "Protocol not supported"}
+                except OSError:
+                    # Nobody is there any more.
+                    return
                 self.wfile.write(json.dumps(answer).encode() + b"\n")
 
         self._server = socketserver.ThreadingTCPServer((target.address, PORT), Handler, bind_and_activate=False)
@@ -279,41 +300,9 @@ class Door:
         self._server.server_close()
 
 
-def listening_socket(pid: int, address: str, port: int) -> socket.socket:
-    """A listening TCP socket in the network of another process.
-
-    A socket belongs to the network namespace in which it was made, and a thread can visit another one: so does one of
-    its own, which ends with the visit.
-
-    Raises:
-        OSError: The process is gone, or the address is not there.
-    """
-    result: list[socket.socket | OSError] = []
-
-    def visit() -> None:
-        try:
-            descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, os.strerror(number))
-            finally:
-                os.close(descriptor)
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((address, port))
-            listener.listen(16)
-            result.append(listener)
-        except OSError as error:
-            result.append(error)
-
-    thread = threading.Thread(target=visit)
-    thread.start()
-    thread.join()
-    outcome = result[0]
-    if isinstance(outcome, OSError):
-        raise outcome
-    return outcome
+def is_nfs(first: bytes) -> bool:
+    """Whether a connection begins as NFS does, with the mark of a record (RFC 5531), and not with the helper's JSON."""
+    return first >= b"\x80"
 
 
 def _inside(base: Path, start: Path, path: str) -> Path:
