@@ -21,7 +21,10 @@ from pathlib import Path
 
 REPOSITORY = "localhost/stackyard-base"
 # Made by every local cloud of a machine in the same way, and shared by them.
-SHARED = (REPOSITORY, "localhost/localcloud-balancer", "localhost/localcloud-database")
+SHARED = (
+    REPOSITORY, "localhost/localcloud-balancer", "localhost/localcloud-database", "localhost/localcloud-nfs",
+    "localhost/localcloud-virtual-machine",
+)  # fmt: skip
 RECIPE_LABEL = "stackyard.recipe"
 # The account by which Debian publishes its images on AWS.
 DEBIAN_ACCOUNT = "136693071363"

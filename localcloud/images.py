@@ -18,7 +18,7 @@ from typing import Any
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance
 
-from localcloud import base_images
+from localcloud import base_images, virtual_machines
 from localcloud.cloud import Cloud
 from localcloud.machines import STOP_SECONDS
 from localcloud.patches import ec2_images, ec2_instances
@@ -128,6 +128,8 @@ class Images:
         container = podman.container(instance_id)
         if container is None:
             raise PodmanError("the instance has been terminated")
+        if container.labels.get(virtual_machines.LABEL):
+            raise PodmanError("no image can be made of an instance with a kernel of its own")
         details = podman.inspect(instance_id)
         stops = container.running and may_stop
         if stops:

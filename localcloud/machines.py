@@ -1,4 +1,4 @@
-"""Instances: systemd containers at the API's own private addresses.
+"""Instances: systemd containers at the API's own private addresses (``virtual_machines`` for those with a kernel).
 
 What a machine has because it runs here, and not on AWS, is given to it at run time under /run or as a bind mount, so
 that none of it is in an image baked from it:
@@ -26,9 +26,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 from moto.ec2.models.instances import StateReason
 
+from localcloud import virtual_machines
+from localcloud.base_images import BaseImageError
 from localcloud.cloud import Cloud
 from localcloud.console import close_console, console_path, console_tail, drop_consoles
-from localcloud.network import NetworkError
+from localcloud.network import Network, NetworkError
 from localcloud.patches import ec2_instances
 from localcloud.podman import Container, PodmanError, limit_options
 
@@ -67,6 +69,8 @@ class Machine:
         mac: Its hardware address.
         host_name: Its private DNS name.
         vpc_id: Its VPC.
+        type: Its instance type.
+        virtual: Whether it has a kernel of its own.
     """
 
     id: str
@@ -75,6 +79,8 @@ class Machine:
     mac: str
     host_name: str
     vpc_id: str
+    type: str
+    virtual: bool
 
 
 class Machines:
@@ -177,7 +183,7 @@ class Machines:
         except LaunchError as error:
             self._fail(machine, str(error))
             return
-        except (PodmanError, NetworkError) as error:
+        except (PodmanError, NetworkError, BaseImageError) as error:
             self._failures[machine.id] = self._failures.get(machine.id, 0) + 1
             self._cloud.log.warning("machine %s: %s", machine.id, error)
             self._cloud.podman.remove(machine.id)
@@ -201,10 +207,25 @@ class Machines:
 
     def _run(self, machine: Machine, reference: str) -> None:
         network = self._cloud.network(machine.vpc_id)
-        environment = self._environment(network.resolver)
+        environment = self._environment(network.resolver, machine.virtual)
         folder = self._write_files(machine, reference, environment)
         console = self._console_path(machine.id)
         console.parent.mkdir(parents=True, exist_ok=True)
+        if machine.virtual:
+            virtual_machines.IMAGE.build(self._cloud.log.info)
+            own = virtual_machines.options(machine, network, reference, folder)
+        else:
+            own = self._container_options(machine, network, reference, folder, environment)
+        self._cloud.podman(
+            "run", "--detach", "--tty", f"--name={machine.id}", *self._cloud.podman.labels(KIND, machine.id),
+            f"--label={ADDRESS_LABEL}={machine.address}", f"--network={network.name}", f"--ip={machine.address}",
+            *limit_options(), "--log-driver=k8s-file", f"--log-opt=path={console}", "--log-opt=max-size=8mb", *own,
+        )  # fmt: skip
+
+    def _container_options(
+        self, machine: Machine, network: Network, reference: str, folder: Path, environment: dict[str, str]
+    ) -> list[str]:
+        """What ``podman run`` is told of a machine that is a container; the image and the command come last."""
         volumes = [
             f"{folder}/systemd.conf:/run/systemd/system.conf.d/localcloud.conf:ro",
             f"{folder}/journald.conf:/run/systemd/journald.conf.d/localcloud.conf:ro",
@@ -214,21 +235,18 @@ class Machines:
         ]
         if bundle := os.environ.get("SSL_CERT_FILE"):
             volumes.append(f"{bundle}:{CA_PATH}:ro")
-        self._cloud.podman(
-            "run", "--detach", "--tty", f"--name={machine.id}", *self._cloud.podman.labels(KIND, machine.id),
-            f"--label={ADDRESS_LABEL}={machine.address}",
-            f"--network={network.name}", f"--ip={machine.address}", f"--mac-address={machine.mac}",
-            f"--hostname={machine.host_name.partition('.')[0]}", "--no-hosts", f"--dns={network.resolver}",
-            f"--dns-search={machine.host_name.partition('.')[2]}", "--systemd=always", f"--cap-add={CAPABILITIES}",
-            *limit_options(), "--log-driver=k8s-file", f"--log-opt=path={console}", "--log-opt=max-size=8mb",
-            *(f"--volume={volume}" for volume in volumes),
+        return [
+            f"--mac-address={machine.mac}", f"--hostname={machine.host_name.partition('.')[0]}", "--no-hosts",
+            f"--dns={network.resolver}", f"--dns-search={machine.host_name.partition('.')[2]}", "--systemd=always",
+            f"--cap-add={CAPABILITIES}", *(f"--volume={volume}" for volume in volumes),
             *(f"--env={name}={value}" for name, value in environment.items()),
             reference, "/sbin/init", "network-config=disabled", f"cc:{CLOUD_INIT}end_cc",
-        )  # fmt: skip
+        ]  # fmt: skip
 
-    def _environment(self, resolver: str) -> dict[str, str]:
+    def _environment(self, resolver: str, virtual: bool) -> dict[str, str]:
         environment = {"AWS_ENDPOINT_URL": f"http://{resolver}:{self._cloud.settings.port}"}
-        if os.environ.get("SSL_CERT_FILE"):
+        # A virtual machine boots a finished image, which fetches nothing from outside.
+        if os.environ.get("SSL_CERT_FILE") and not virtual:
             environment |= dict.fromkeys(CA_VARIABLES, CA_PATH)
         return environment
 
@@ -343,6 +361,8 @@ def _machine(instance: Any) -> Machine:
         mac=interface.mac_address,
         host_name=host_name(interface.private_ip_address, instance.region_name),
         vpc_id=instance.vpc_id,
+        type=instance.instance_type,
+        virtual=virtual_machines.wanted(instance),
     )
 
 

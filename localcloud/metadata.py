@@ -1,8 +1,8 @@
 """Instance metadata, version 2 (IMDSv2), as a WSGI application on each network's resolver address.
 
 The machine that asks is known by its source address, as nft brings it here from 169.254.169.254. Version 1 is refused
-where the instance requires tokens, save to cloud-init: in a container it cannot recognise EC2 and never asks for a
-token. Left out: IPv6, spot and maintenance events, the hop limit.
+where the instance requires tokens, save to cloud-init in a container: there it cannot recognise EC2 and never asks for
+a token. Left out: IPv6, spot and maintenance events, the hop limit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from localcloud import virtual_machines
 from localcloud.autoscaling import target_lifecycle_state
 from localcloud.cloud import Cloud
 from localcloud.machines import host_name
@@ -106,7 +107,8 @@ class Metadata:
         token = environ.get(TOKEN_HEADER)
         if token is None:
             from_cloud_init = environ.get("HTTP_USER_AGENT", "").startswith("Cloud-Init/")
-            if instance.metadata_options.http_tokens == "required" and not from_cloud_init:
+            exempt = from_cloud_init and not virtual_machines.wanted(instance)
+            if instance.metadata_options.http_tokens == "required" and not exempt:
                 raise _RefusalError("401 Unauthorized")
             return
         with self._lock:
