@@ -107,6 +107,8 @@ def control_plane_process(directory: Path, *, patched: bool = True) -> Iterator[
     port = _free_port()
     request_log, server_log = directory / "requests.jsonl", directory / "server.log"
     request_log.touch()
+    # Without what patches that other tests applied in this process have set.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MOTO_")}
     with server_log.open("w") as output:
         process = subprocess.Popen(
             [
@@ -116,7 +118,7 @@ def control_plane_process(directory: Path, *, patched: bool = True) -> Iterator[
                 str(request_log),
                 "patched" if patched else "stock",
             ],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={**environment, "PYTHONPATH": str(REPOSITORY)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
