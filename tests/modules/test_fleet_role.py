@@ -143,6 +143,12 @@ def test_a_change_of_the_template_is_rolled_out_once(ansible, cloud, variables):
     assert group_of(cloud)["LaunchTemplate"]["Version"] == "1"
     assert ansible.run_role("fleet", bigger).changed == []
 
+    # Taken back while it is under way, with nothing replaced yet: told at once.
+    message = ansible.run_role("fleet", held, expect_failure=True).messages[-1]
+    assert "to version 2 is " in message
+    assert "and version 1 is asked for" in message
+    ansible.run_role("fleet", bigger)
+
     cloud.client("autoscaling").resume_processes(**hold)
     again = ansible.run_role("fleet", bigger | {"fleet_suspended_processes": []})
     assert again.changed == []
