@@ -76,6 +76,10 @@ molecule: setup-machines ## Machine roles on real systemd machines (SUITE=debian
 e2e: setup-browser packer ## Whole stacks on the local cloud, in a browser where a person would look
 	python -m pytest tests/localcloud tests/stacks
 
+.PHONY: real-kernel
+real-kernel: setup-machines packer ## A baked image on a kernel of its own, in QEMU (emulated where there is no KVM)
+	python -m pytest tests/real_kernel
+
 .PHONY: soak
 soak: setup-browser packer ## The long trials, and molecule on Debian 12
 	SUITE=debian-12 molecule/run
