@@ -26,7 +26,7 @@ options:
     type: str
     required: true
 author:
-  - The stackyard authors
+  - stackyard contributors (@stackyard)
 """
 
 EXAMPLES = r"""

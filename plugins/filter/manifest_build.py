@@ -19,7 +19,7 @@ options:
     type: str
     required: true
 author:
-  - The stackyard authors
+  - stackyard contributors (@stackyard)
 """
 
 EXAMPLES = r"""

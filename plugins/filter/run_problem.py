@@ -20,7 +20,7 @@ options:
     type: str
     default: ""
 author:
-  - The stackyard authors
+  - stackyard contributors (@stackyard)
 """
 
 EXAMPLES = r"""

@@ -16,7 +16,7 @@ options:
     elements: str
     required: true
 author:
-  - The stackyard authors
+  - stackyard contributors (@stackyard)
 """
 
 EXAMPLES = r"""

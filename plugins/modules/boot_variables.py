@@ -39,7 +39,7 @@ attributes:
     description: Can run in check mode and returns the same.
     support: full
 author:
-  - The stackyard authors
+  - stackyard contributors (@stackyard)
 """
 
 EXAMPLES = r"""

@@ -44,7 +44,7 @@ attributes:
     description: Shows what is removed.
     support: full
 author:
-  - The stackyard authors
+  - stackyard contributors (@stackyard)
 """
 
 EXAMPLES = r"""

@@ -25,7 +25,7 @@ attributes:
     description: Changes nothing.
     support: full
 author:
-  - The stackyard authors
+  - stackyard contributors (@stackyard)
 """
 
 EXAMPLES = r"""
