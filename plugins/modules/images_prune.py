@@ -158,7 +158,7 @@ class Reasons:
                     if used == identifier and str(symbols.get(name, name)) == str(number):
                         users |= groups
                 newest = number > latest - NEWEST_VERSIONS
-                if users or newest or version.get("DefaultVersion") or number == template["DefaultVersionNumber"]:
+                if users or newest or number == template["DefaultVersionNumber"]:
                     reason = f"launch template {template['LaunchTemplateName']} version {number}"
                     used_by = f" ({', '.join(sorted(users))})" if users else ""
                     self._named(version["LaunchTemplateData"].get("ImageId"), reason + used_by)
