@@ -17,14 +17,13 @@ from ansible_collections.stackyard.aws.plugins.module_utils.autoscaling import (
     GIVEN_UP,
     GROUP_KIND,
     LEAVING,
+    REFRESH_PROGRESS_INTERVAL,
+    REFRESH_WAIT_TIMEOUT,
     explanation,
     tells_of_boot,
 )
 
 MODULE = "stackyard.aws.autoscaling_instance_refresh"
-# Defaults of the module's options.
-WAIT_TIMEOUT = 3600
-PROGRESS_INTERVAL = 10
 # What the first call knows: what it began, and from where.
 FIRST = ("changed", "changes", "diff", "to_replace_instance_ids", "instances_before")
 
@@ -69,8 +68,8 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         try:
             wait = boolean(arguments.get("wait", True)) and not self._task.check_mode
-            timeout = float(arguments.get("wait_timeout", WAIT_TIMEOUT))
-            interval = float(arguments.get("progress_interval", PROGRESS_INTERVAL))
+            timeout = float(arguments.get("wait_timeout", REFRESH_WAIT_TIMEOUT))
+            interval = float(arguments.get("progress_interval", REFRESH_PROGRESS_INTERVAL))
         except (TypeError, ValueError):
             # The module says what is wrong with them.
             wait, timeout, interval = False, 0, 0

@@ -31,6 +31,10 @@ OWN_TAGS = (SERVED_TAG, MIN_SIZE_TAG)
 # How the fault of a machine begins that the group has ended.
 GIVEN_UP = "was given up"
 
+# Seconds that a refresh is followed, and between two lines about it, where nothing else is asked for.
+REFRESH_WAIT_TIMEOUT = 3600
+REFRESH_PROGRESS_INTERVAL = 10
+
 REFRESH_RUNNING = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
 
 

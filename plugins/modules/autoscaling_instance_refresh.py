@@ -235,7 +235,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.stackyard.aws.plugins.module_utils.autoscaling import (
     GIVEN_UP,
     GROUP_KIND,
+    REFRESH_PROGRESS_INTERVAL,
     REFRESH_RUNNING,
+    REFRESH_WAIT_TIMEOUT,
     console_tail,
     describe_group,
     explanation,
@@ -277,8 +279,8 @@ ARGUMENT_SPEC = {
     "max_failed_launches": {"type": "int", "default": 3},
     "console_lines": {"type": "int", "default": 15},
     "wait": {"type": "bool", "default": True},
-    "wait_timeout": {"type": "int", "default": 3600},
-    "progress_interval": {"type": "int", "default": 10},
+    "wait_timeout": {"type": "int", "default": REFRESH_WAIT_TIMEOUT},
+    "progress_interval": {"type": "int", "default": REFRESH_PROGRESS_INTERVAL},
 }
 
 
