@@ -190,7 +190,7 @@ class Prune:
         removed, deferred, kept = [], [], []
         for image in images:
             entry = {"id": image["ImageId"], "name": image.get("Name", "")}
-            reasons = self._reasons(image, asked=len(removed) < limit)
+            reasons = self._reasons(image)
             if reasons:
                 kept.append({**entry, "reasons": reasons})
             elif len(removed) == limit:
@@ -223,14 +223,14 @@ class Prune:
             for image_id in group[-self.module.params["keep"] :]:
                 self.reasons.add(image_id, f"one of the newest of {of}")
 
-    def _reasons(self, image, *, asked):
+    def _reasons(self, image):
         """Return why an image is kept; whether it is shared is only asked when nothing else keeps it."""
         reasons = list(self.reasons.by_image.get(image["ImageId"], []))
         if image["State"] in ("pending", "transient"):
             reasons.append("still being made")
         if image.get("DeregistrationProtection", "disabled").startswith("enabled"):
             reasons.append("protected from deregistration")
-        if not reasons and asked:
+        if not reasons:
             answer = self.ec2.describe_image_attribute(ImageId=image["ImageId"], Attribute="launchPermission")
             shared = [next(iter(permission.values())) for permission in answer.get("LaunchPermissions", [])]
             reasons += [f"shared with {whom}" for whom in shared]
