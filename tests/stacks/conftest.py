@@ -7,7 +7,6 @@ README promises is what the tests walk on.
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import requests
@@ -54,16 +53,3 @@ def healthy_site(site: Site) -> Site:
     site.wait_healthy()
     assert requests.get(site.url, timeout=15).status_code == 200
     return site
-
-
-@pytest.fixture(scope="session")
-def fresh_image(site: Site) -> Iterator[Future[str]]:
-    """A second image, baked beside the other tests and not published."""
-
-    def bake() -> str:
-        site.demo.bake(site.variables)
-        images = site.client("ec2").describe_images(Owners=["self"])["Images"]
-        return str(max(images, key=lambda image: image["CreationDate"])["ImageId"])
-
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(bake)

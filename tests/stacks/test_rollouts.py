@@ -1,15 +1,21 @@
-"""Roll-outs of a deployed site that are broken, and machines that are configured in place.
+"""Roll-outs of a deployed site: interrupted, taken back, broken, stopped by an alarm; and machines configured in place.
 
 Each trial runs under steady requests, of which none may fail, and leaves the site with two healthy machines of the
-published image.
+published image. ``make soak`` raises the number of requests of the first.
 """
 
+import contextlib
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from demo.phases import REPOSITORY
 from support.figures import record
 from support.load import SteadyLoad
 from support.site import Run, Site
@@ -17,6 +23,7 @@ from support.waiting import until
 
 TITLE = "A site by stackyard"
 QUICK = {"fleet_refresh_checkpoint_delay": 1}
+REQUESTS = 5000 if os.environ.get("STACKYARD_SOAK") else 500
 
 
 @dataclass
@@ -73,6 +80,92 @@ def refreshes(site: Site) -> list[dict[str, Any]]:
     return found
 
 
+def serving_images(site: Site) -> set[str]:
+    reservations = site.client("ec2").describe_instances(InstanceIds=site.in_service())["Reservations"]
+    return {instance["ImageId"] for entry in reservations for instance in entry["Instances"]}
+
+
+def resize(site: Site, machines: int) -> None:
+    site.client("autoscaling").set_desired_capacity(AutoScalingGroupName=site.name, DesiredCapacity=machines)
+    site.wait_healthy(machines)
+
+
+@dataclass
+class RollOut:
+    """A run of the playbook whose roll-out has begun; it has printed its output once the ``with`` block has ended."""
+
+    process: subprocess.Popen[str]
+    output: str = ""
+
+
+@contextlib.contextmanager
+def roll_out(site: Site, variables: dict[str, Any]) -> Iterator[RollOut]:
+    """Run the playbook, and enter the block when the roll-out is under way."""
+    known = {refresh["InstanceRefreshId"] for refresh in refreshes(site)}
+    with subprocess.Popen(
+        site.demo.playbook_command("wordpress", **variables),
+        cwd=REPOSITORY,
+        env={**os.environ, **site.demo.aws_environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            until(
+                "a roll-out",
+                lambda: any(
+                    refresh["InstanceRefreshId"] not in known and refresh["Status"] == "InProgress"
+                    for refresh in refreshes(site)
+                ),
+                240,
+            )
+            run = RollOut(process)
+            yield run
+            run.output, _ = process.communicate(timeout=600)
+        finally:
+            process.kill()
+
+
+def test_a_roll_out_is_interrupted_taken_up_and_taken_back(healthy_site: Site, images: Images) -> None:
+    """Four machines: Ctrl-C in the middle, one more run, then rollback.yml; and again until the requests are enough."""
+    site, old = healthy_site, serving_images(healthy_site)
+    changed = QUICK | {"wordpress_stack_image_id": images.after("true")}
+    resize(site, 4)
+    with SteadyLoad(site.url, TITLE, seconds=3600) as load:
+        with roll_out(site, changed) as run:
+            # Once it has begun to watch.
+            time.sleep(3)
+            os.killpg(run.process.pid, signal.SIGINT)
+        assert run.process.returncode != 0
+        known = refreshes(site)
+        assert known[0]["Status"] in ("Pending", "InProgress")
+        taken_up = site.playbook("wordpress", **changed)
+        site.wait_healthy(4)
+        assert serving_images(site) == {changed["wordpress_stack_image_id"]}
+        assert [refresh["InstanceRefreshId"] for refresh in refreshes(site)] == [
+            refresh["InstanceRefreshId"] for refresh in known
+        ]
+        assert refreshes(site)[0]["Preferences"]["CheckpointPercentages"] == [35, 70, 100]
+        assert f"{site.name}: 4 of 4 machines of version " in taken_up.output
+
+        back = site.playbook("rollback", stackyard_application="wordpress", **QUICK)
+        record("images", rollback_command_s=back.seconds)
+        site.wait_healthy(4)
+        assert serving_images(site) == old
+        while load.total < REQUESTS:
+            site.playbook("wordpress", **changed)
+            site.wait_healthy(4)
+            site.playbook("rollback", stackyard_application="wordpress", **QUICK)
+            site.wait_healthy(4)
+    record("images", refresh_failed_requests=load.failed, refresh_total_requests=load.total)
+    record("wordpress", failed_requests_refresh=load.failed, total_requests_refresh=load.total)
+    assert load.failed == 0, load.reasons()
+    # The image is the parameter's again and the configuration the inventory's.
+    assert site.playbook("wordpress", "--check").changed == 0
+    resize(site, 2)
+
+
 @dataclass
 class Broken:
     """A roll-out that must fail.
@@ -94,6 +187,13 @@ BROKEN = [
     # The machine gives its launch hook up by itself.
     Broken("broken_image", "nginx", command="rm -f /usr/sbin/nginx"),
     Broken("wrong_database", "nowhere.invalid", variables={"wordpress_database_host": "nowhere.invalid"}),
+    # Nothing answers the hook, which runs out.
+    Broken(
+        "hanging_boot",
+        "Heartbeat",
+        command="ln -sf /dev/null /etc/systemd/system/stackyard-boot.service",
+        variables={"fleet_launch_hook_timeout": 30, "fleet_refresh_max_failed_launches": 1},
+    ),
 ]
 
 
@@ -125,6 +225,37 @@ def test_what_is_broken_is_rolled_back(healthy_site: Site, images: Images, broke
 def message(run: Run) -> str:
     """What the run said when it failed."""
     return run.output[run.output.index("was rolled back") :]
+
+
+def test_an_alarm_turns_a_roll_out_back(healthy_site: Site, images: Images) -> None:
+    site, old = healthy_site, serving_images(healthy_site)
+    cloudwatch, alarm = site.client("cloudwatch"), f"{site.name}-errors"
+    cloudwatch.put_metric_alarm(
+        AlarmName=alarm, Namespace="AWS/ApplicationELB", MetricName="HTTPCode_Target_5XX_Count", Statistic="Sum",
+        Period=60, EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    changed = QUICK | {"wordpress_stack_image_id": images.after("true"), "fleet_refresh_alarms": [alarm]}
+    try:
+        with SteadyLoad(site.url, TITLE) as load:
+            with roll_out(site, changed) as run:
+                cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a trial")
+            assert run.process.returncode != 0
+            assert "was rolled back" in run.output, run.output[-6000:]
+            assert alarm in run.output[run.output.index("was rolled back") :]
+            known = refreshes(site)
+            assert known[0]["Status"] == "RollbackSuccessful"
+            # While it is in ALARM nothing is begun.
+            refused = site.playbook("wordpress", check=False, **changed)
+            assert refused.status != 0
+            assert f"The alarm {alarm} is in the state ALARM" in refused.output
+            assert len(refreshes(site)) == len(known)
+            site.wait_healthy()
+        assert load.failed == 0, load.reasons()
+        assert serving_images(site) == old
+    finally:
+        cloudwatch.delete_alarms(AlarmNames=[alarm])
+    site.playbook("wordpress")
+    assert site.playbook("wordpress", "--check").changed == 0
 
 
 def test_machines_are_configured_in_place(healthy_site: Site) -> None:
