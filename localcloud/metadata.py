@@ -23,6 +23,8 @@ from localcloud.autoscaling import target_lifecycle_state
 from localcloud.cloud import Cloud
 from localcloud.machines import host_name
 
+# Debian 12's (22.4) leaves its own name out where it might have sent a token.
+CLOUD_INIT_AGENTS = ("Cloud-Init/", "python-requests/")
 TOKEN_HEADER = "HTTP_X_AWS_EC2_METADATA_TOKEN"  # noqa: S105 (a header's name)
 TTL_HEADER = "HTTP_X_AWS_EC2_METADATA_TOKEN_TTL_SECONDS"
 LONGEST_TTL = 21600
@@ -106,7 +108,7 @@ class Metadata:
     def _check_token(self, instance: Any, environ: dict[str, Any]) -> None:
         token = environ.get(TOKEN_HEADER)
         if token is None:
-            from_cloud_init = environ.get("HTTP_USER_AGENT", "").startswith("Cloud-Init/")
+            from_cloud_init = environ.get("HTTP_USER_AGENT", "").startswith(CLOUD_INIT_AGENTS)
             exempt = from_cloud_init and not virtual_machines.wanted(instance)
             if instance.metadata_options.http_tokens == "required" and not exempt:
                 raise _RefusalError("401 Unauthorized")
