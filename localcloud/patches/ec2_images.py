@@ -70,9 +70,10 @@ def _copy_image(self: AmisResponse) -> ActionResult:
     tags = _tags(self._get_param("TagSpecifications", []))
     if self._get_bool_param("CopyImageTags"):
         tags["image"] = {tag["key"]: tag["value"] for tag in source.get_tags()} | tags["image"]
-    ebs = {"VolumeSize": source.block_device_mappings[0]["Ebs"]["VolumeSize"]}
-    if self._get_bool_param("Encrypted"):
-        ebs["Encrypted"] = True
+    original = source.block_device_mappings[0]["Ebs"]
+    # A copy may add encryption and never takes it away.
+    encrypted = original["Encrypted"] or self._get_bool_param("Encrypted")
+    ebs = {"VolumeSize": original["VolumeSize"], "Encrypted": encrypted}
     _finish(self, image, tags, ebs)
     if on_new_image:
         on_new_image(image, source, False)
