@@ -15,7 +15,7 @@ build {
       # The host key is minutes old and known to nobody.
       "ANSIBLE_HOST_KEY_CHECKING=False",
       # Connections of this build alone: the next build's machine may get this one's address.
-      "ANSIBLE_SSH_CONTROL_PATH_DIR=${pathexpand("~/.ansible/cp")}/${formatdate("YYYYMMDDhhmmss", local.built)}-${var.application}",
+      "ANSIBLE_SSH_CONTROL_PATH_DIR=${pathexpand("~/.ansible/cp")}/${formatdate("YYYYMMDDhhmmss", local.built)}-${var.application}-${var.suite}",
       "ANSIBLE_NOCOLOR=True",
     ]
 

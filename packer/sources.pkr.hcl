@@ -20,6 +20,10 @@ source "amazon-ebs" "debian" {
   run_tags                    = local.build_tags
   run_volume_tags             = local.build_tags
 
+  # Should nobody be left to end it, because the build was killed, it ends itself, and its volume with it.
+  shutdown_behavior = "terminate"
+  user_data         = "#cloud-config\n${jsonencode({ power_state = { mode = "poweroff", delay = var.build_minutes } })}"
+
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -55,6 +59,11 @@ source "amazon-ebs" "debian" {
   deprecate_at    = timeadd(local.built, "${var.deprecate_after_days * 24}h")
   tags            = local.image_tags
   snapshot_tags   = local.image_tags
+
+  # Copies under keys of their own are made from the finished image, that of the build's region too.
+  encrypt_boot       = length(var.copy_kms_key_ids) > 0 ? true : null
+  kms_key_id         = length(var.copy_kms_key_ids) > 0 ? var.kms_key_id : null
+  region_kms_key_ids = length(var.copy_kms_key_ids) > 0 ? var.copy_kms_key_ids : null
 
   deregistration_protection {
     enabled = var.deregistration_protection

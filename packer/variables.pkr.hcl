@@ -98,6 +98,17 @@ variable "source_cidrs" {
   }
 }
 
+variable "build_minutes" {
+  type        = number
+  default     = 120
+  description = "Minutes after which a build instance that nobody has ended ends itself."
+
+  validation {
+    condition     = var.build_minutes >= 15 && var.build_minutes <= 1440
+    error_message = "The build_minutes must be 15 to 1440."
+  }
+}
+
 variable "ansible_playbook" {
   type        = string
   default     = "ansible-playbook"
@@ -127,7 +138,18 @@ variable "kms_key_id" {
 variable "copy_to_regions" {
   type        = list(string)
   default     = []
-  description = "Further regions that get a copy of the image."
+  description = "Further regions that get a copy of the image, each encrypted with the account's default key for EBS there."
+
+  validation {
+    condition     = alltrue([for region in var.copy_to_regions : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", region))])
+    error_message = "Each of copy_to_regions must be an AWS region's name, such as eu-central-1."
+  }
+}
+
+variable "copy_kms_key_ids" {
+  type        = map(string)
+  default     = {}
+  description = "Keys for the copies by region, one for each of copy_to_regions: needed to share them. The build takes minutes more."
 }
 
 variable "share_with_accounts" {

@@ -28,8 +28,9 @@ from support.local_cloud import REPOSITORY, TestCloud, TestMachine, Vpc, new_clo
 from support.waiting import until
 
 BAKE_SECONDS = 1500
-# An account that the image is shared with.
+# An account that the image is shared with, and a region that gets a copy.
 SHARED_WITH = "210987654321"
+COPIED_TO = "eu-west-1"
 
 
 @pytest.fixture(scope="session")
@@ -141,8 +142,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def packer(cloud: TestCloud, variable_files: list[str], manifest: Path) -> Callable[..., Any]:
-    """Runs `packer build` as an operator does, with the local cloud's var-file; returns the run and its manifest."""
+def start_packer(cloud: TestCloud, variable_files: list[str], manifest: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts `packer build` as an operator does, with the local cloud's var-file, in a session of its own."""
     command = subprocess.run(
         [REPOSITORY / "tools/packer/obtain"], capture_output=True, text=True, check=True, timeout=BAKE_SECONDS
     ).stdout.strip()
@@ -156,28 +157,50 @@ def packer(cloud: TestCloud, variable_files: list[str], manifest: Path) -> Calla
     }
     gateway = next(cloud.settings.default_vpc_cidr.hosts())
 
-    def build(
-        *arguments: str, template: str | Path = "packer/"
-    ) -> tuple[subprocess.CompletedProcess[str], dict[str, Any] | None]:
-        manifest.unlink(missing_ok=True)
-        done = subprocess.run(
+    def start(*arguments: str, template: str | Path = "packer/") -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [
                 command, "build", "-color=false", "-var-file=packer/wordpress.pkrvars.hcl",
                 "-var-file=inventory/local/packer.pkrvars.hcl", f'-var=source_cidrs=["{gateway}/32"]',
                 f"-var=manifest={manifest}", f"-var=variable_files={json.dumps(variable_files)}", *arguments, template,
             ],
-            cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=BAKE_SECONDS, check=False,
+            cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
         )  # fmt: skip
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def packer(start_packer: Callable[..., subprocess.Popen[str]], manifest: Path) -> Callable[..., Any]:
+    """Runs `packer build` to its end; returns the run and its manifest."""
+
+    def build(
+        *arguments: str, template: str | Path = "packer/"
+    ) -> tuple[subprocess.CompletedProcess[str], dict[str, Any] | None]:
+        manifest.unlink(missing_ok=True)
+        with start_packer(*arguments, template=template) as process:
+            output, _ = process.communicate(timeout=BAKE_SECONDS)
+        done = subprocess.CompletedProcess(process.args, process.returncode, output)
         return done, json.loads(manifest.read_text()) if manifest.exists() else None
 
     return build
 
 
 @pytest.fixture(scope="session")
-def baked(packer: Callable[..., Any], manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def baked(
+    cloud: TestCloud, packer: Callable[..., Any], manifest: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder with the manifest and the software list of a build, which no later build writes to."""
+    here, there = (
+        cloud.client("kms", region).create_key()["KeyMetadata"]["KeyId"] for region in (None, COPIED_TO)
+    )  # fmt: skip
     started = time.monotonic()
-    done, _ = packer("-var=deregistration_protection=true", f'-var=share_with_accounts=["{SHARED_WITH}"]')
+    done, _ = packer(
+        "-var=deregistration_protection=true", f'-var=share_with_accounts=["{SHARED_WITH}"]',
+        f'-var=copy_to_regions=["{COPIED_TO}"]', f"-var=kms_key_id={here}",
+        f'-var=copy_kms_key_ids={{"{COPIED_TO}"="{there}"}}',
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:]
     record("images", bake_s=time.monotonic() - started)
     return Path(shutil.copytree(manifest.parent, tmp_path_factory.mktemp("baked"), dirs_exist_ok=True))
@@ -186,9 +209,8 @@ def baked(packer: Callable[..., Any], manifest: Path, tmp_path_factory: pytest.T
 @pytest.fixture(scope="session")
 def golden_image(cloud: TestCloud, baked: Path) -> str:
     """Id of an image of WordPress that a build has made."""
-    region, image_id = json.loads((baked / "manifest.json").read_text())["builds"][-1]["artifact_id"].split(":")
-    assert region == cloud.settings.region
-    return str(image_id)
+    artifacts = json.loads((baked / "manifest.json").read_text())["builds"][-1]["artifact_id"].split(",")
+    return str(dict(artifact.split(":") for artifact in artifacts)[cloud.settings.region])
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -28,25 +29,37 @@ PUBLISH_SECONDS = 900
 
 
 @pytest.fixture(scope="module")
-def publish(cloud: TestCloud, baked: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the playbook as an operator does after a build."""
+def start_publication(cloud: TestCloud, baked: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts the playbook as an operator does after a build, in a session of its own."""
     database_images.build("mariadb", print)
     cloud.client("s3").create_bucket(Bucket="software-lists")
     demo = Demo("wordpress", settings=cloud.settings)
     network = str(next(cloud.ranges))
 
-    def run(**given: Any) -> subprocess.CompletedProcess[str]:
+    def start(**given: Any) -> subprocess.Popen[str]:
         variables = {
             "image_application": "wordpress",
             "image_manifest": str(baked / "manifest.json"),
             "image_proof_network_cidr": network,
             **given,
         }
-        return subprocess.run(
+        return subprocess.Popen(
             demo.playbook_command("image_publish", **variables),
-            cwd=REPOSITORY, env={**os.environ, **demo.aws_environment}, capture_output=True, text=True,
-            timeout=PUBLISH_SECONDS, check=False,
+            cwd=REPOSITORY, env={**os.environ, **demo.aws_environment}, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def publish(start_publication: Callable[..., Any]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the playbook to its end."""
+
+    def run(**given: Any) -> subprocess.CompletedProcess[str]:
+        with start_publication(**given) as process:
+            output, _ = process.communicate(timeout=PUBLISH_SECONDS)
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     return run
 
@@ -58,17 +71,21 @@ def published(cloud: TestCloud) -> str | None:
         return None
 
 
-def left_of_the_proof(cloud: TestCloud) -> list[str]:
-    """Whatever carries the proof's tags or lives in its network."""
-    ec2 = cloud.client("ec2")
-    mine = [{"Name": "tag:stackyard:environment", "Values": ["demo-proof"]}]
-    instances = [
+PROOF = [{"Name": "tag:stackyard:environment", "Values": ["demo-proof"]}]
+
+
+def machines_of_the_proof(cloud: TestCloud) -> list[str]:
+    return [
         instance["InstanceId"]
-        for reservation in ec2.describe_instances(Filters=mine)["Reservations"]
+        for reservation in cloud.client("ec2").describe_instances(Filters=PROOF)["Reservations"]
         for instance in reservation["Instances"]
         if instance["State"]["Name"] != "terminated"
     ]
-    networks = [found["VpcId"] for found in ec2.describe_vpcs(Filters=mine)["Vpcs"]]
+
+
+def left_of_the_proof(cloud: TestCloud) -> list[str]:
+    """Whatever carries the proof's tags or lives in its network."""
+    networks = [found["VpcId"] for found in cloud.client("ec2").describe_vpcs(Filters=PROOF)["Vpcs"]]
     databases = [
         found["DBInstanceIdentifier"] for found in cloud.client("rds").describe_db_instances()["DBInstances"]
         if found["DBInstanceIdentifier"].startswith("demo-proof")
@@ -87,7 +104,7 @@ def left_of_the_proof(cloud: TestCloud) -> list[str]:
         for found in cloud.client("iam").list_roles()["Roles"]
         if found["RoleName"].startswith("demo-proof")
     ]
-    return [*instances, *networks, *databases, *files, *secrets, *roles]
+    return [*machines_of_the_proof(cloud), *networks, *databases, *files, *secrets, *roles]
 
 
 def changed(run: subprocess.CompletedProcess[str]) -> int:
@@ -137,8 +154,20 @@ def test_a_flawed_image_is_not_published(
 
 
 def test_a_good_image_is_proven_and_published_once(
-    cloud: TestCloud, publish: Callable[..., Any], golden_image: str, software_list: Path
+    cloud: TestCloud,
+    publish: Callable[..., Any],
+    start_publication: Callable[..., Any],
+    golden_image: str,
+    software_list: Path,
 ) -> None:
+    """The first run is killed while its machine is there; the second takes up what that has left."""
+    with start_publication() as killed:
+        until("the machine of the proof", lambda: machines_of_the_proof(cloud), 180)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate(timeout=60)
+    assert published(cloud) is None
+    assert left_of_the_proof(cloud)
+
     started = time.monotonic()
     run = publish(image_software_bucket="software-lists")
     assert run.returncode == 0, run.stdout[-6000:]

@@ -50,11 +50,12 @@ class TestCloud:
     def podman(self) -> Podman:
         return Podman(self.settings)
 
-    def client(self, service: str) -> Any:
-        """A boto3 client at the endpoint."""
-        if service not in self._clients:
-            self._clients[service] = self.session.client(service, endpoint_url=self.endpoint)
-        return self._clients[service]
+    def client(self, service: str, region: str | None = None) -> Any:
+        """A boto3 client at the endpoint, in the cloud's own region or another."""
+        key = service, region or self.settings.region
+        if key not in self._clients:
+            self._clients[key] = self.session.client(service, region_name=key[1], endpoint_url=self.endpoint)
+        return self._clients[key]
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
