@@ -24,7 +24,7 @@ import pytest
 from demo.stack import Demo
 from localcloud import base_images
 from support.figures import record
-from support.local_cloud import REPOSITORY, TestCloud, TestMachine, Vpc, new_cloud
+from support.local_cloud import REPOSITORY, TestCloud, TestMachine, Vpc, built_image, new_cloud
 from support.waiting import until
 
 BAKE_SECONDS = 1500
@@ -188,19 +188,23 @@ def packer(start_packer: Callable[..., subprocess.Popen[str]], manifest: Path) -
 
 
 @pytest.fixture(scope="session")
-def baked(
-    cloud: TestCloud, packer: Callable[..., Any], manifest: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A folder with the manifest and the software list of a build, which no later build writes to."""
-    here, there = (
-        cloud.client("kms", region).create_key()["KeyMetadata"]["KeyId"] for region in (None, COPIED_TO)
-    )  # fmt: skip
-    started = time.monotonic()
-    done, _ = packer(
+def bake_options(cloud: TestCloud) -> list[str]:
+    """Packer's variables for an image that is shared, copied and protected."""
+    here, there = (cloud.client("kms", region).create_key()["KeyMetadata"]["KeyId"] for region in (None, COPIED_TO))
+    return [
         "-var=deregistration_protection=true", f'-var=share_with_accounts=["{SHARED_WITH}"]',
         f'-var=copy_to_regions=["{COPIED_TO}"]', f"-var=kms_key_id={here}",
         f'-var=copy_kms_key_ids={{"{COPIED_TO}"="{there}"}}',
-    )  # fmt: skip
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def baked(
+    packer: Callable[..., Any], bake_options: list[str], manifest: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with the manifest and the software list of a build, which no later build writes to."""
+    started = time.monotonic()
+    done, _ = packer(*bake_options)
     assert done.returncode == 0, done.stdout[-8000:]
     record("images", bake_s=time.monotonic() - started)
     return Path(shutil.copytree(manifest.parent, tmp_path_factory.mktemp("baked"), dirs_exist_ok=True))
@@ -209,8 +213,7 @@ def baked(
 @pytest.fixture(scope="session")
 def golden_image(cloud: TestCloud, baked: Path) -> str:
     """Id of an image of WordPress that a build has made."""
-    artifacts = json.loads((baked / "manifest.json").read_text())["builds"][-1]["artifact_id"].split(",")
-    return str(dict(artifact.split(":") for artifact in artifacts)[cloud.settings.region])
+    return built_image(json.loads((baked / "manifest.json").read_text()), cloud.settings.region)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ import yaml
 from demo.stack import Demo
 from localcloud import base_images
 from support.figures import record
-from support.local_cloud import REPOSITORY, TestCloud, TestMachine
+from support.local_cloud import REPOSITORY, TestCloud, TestMachine, built_image
 from support.waiting import until
 
 # Generous: a machine that has no credentials yet asks for a minute.
@@ -153,7 +153,7 @@ def test_builds_run_side_by_side(
     outputs = [build.communicate(timeout=1500)[0] for build in builds]
     for build, output, suite in zip(builds, outputs, suites, strict=True):
         assert build.returncode == 0, output[-6000:]
-        image = json.loads((tmp_path / f"{suite}.json").read_text())["builds"][-1]["artifact_id"].split(":")[1]
+        image = built_image(json.loads((tmp_path / f"{suite}.json").read_text()), cloud.settings.region)
         [described] = cloud.client("ec2").describe_images(ImageIds=[image])["Images"]
         tags = {tag["Key"]: tag["Value"] for tag in described["Tags"]}
         assert tags["stackyard:source-image-name"].startswith(suite)

@@ -192,3 +192,9 @@ def new_cloud() -> TestCloud:
         "LOCALCLOUD_DEFAULT_VPC_CIDR": str(default),
     }
     return TestCloud(Settings.from_environment(environment), environment, cidr.subnets(new_prefix=20))
+
+
+def built_image(manifest: dict[str, Any], region: str) -> str:
+    """Id of the image that Packer's manifest tells of, in one of its regions."""
+    artifacts = manifest["builds"][-1]["artifact_id"].split(",")
+    return dict(artifact.split(":") for artifact in artifacts)[region]
