@@ -73,7 +73,7 @@ def test_what_dead_builds_have_left_goes(prune, cloud) -> None:
     assert len(done.changed) == 3
     assert left(ec2) == {(kind, alive) for kind in ("instance", "key pair", "security group")}
     assert prune().changed == []
-    # Of their own volition sooner.
+    # What lives goes too when that is asked for.
     prune(image_builds_prune_hours=0)
     assert left(ec2) == set()
 
