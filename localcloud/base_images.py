@@ -8,6 +8,8 @@ own. molecule boots the same images.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import platform
@@ -15,7 +17,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +93,18 @@ def recipe_digest(name: str, sources: str) -> str:
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def one_at_a_time(module: str) -> Iterator[None]:
+    """Let only one thread of one process make images: clouds share them and may need one at the same time.
+
+    Args:
+        module: File of the module that makes the images; it is the lock, so that none is left behind.
+    """
+    with Path(module).open(encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def build(name: str, progress: Callable[[str], None], force: bool = False) -> bool:
     """Make a base image unless there is one of the same recipe.
 
@@ -107,37 +121,38 @@ def build(name: str, progress: Callable[[str], None], force: bool = False) -> bo
     """
     if name not in SUITES:
         raise BaseImageError(f"There is no base image {name!r}: use one of {', '.join(SUITES)}.")
-    sources = sources_list(host_archives(), SUITES[name])
-    digest = recipe_digest(name, sources)
-    if not force and _label(reference(name)) == digest:
-        return False
-    if shutil.which("mmdebstrap") is None:
-        raise BaseImageError("mmdebstrap is missing: install the package mmdebstrap.")
-    with tempfile.TemporaryDirectory(prefix="stackyard-base-", dir="/var/tmp") as folder:
-        archive, config = Path(folder, "root.tar"), Path(folder, "stackyard.cfg")
-        config.write_text(CLOUD_CONFIG, encoding="utf-8")
-        progress(f"installing {SUITES[name]} into a root file system (about half a minute)")
-        hooks = [f"--customize-hook=upload {config} /etc/cloud/cloud.cfg.d/90_ec2.cfg"]
-        hooks += [f"--customize-hook={line}" for line in CLEAN]
-        _run(
-            [
-                "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
-                "--aptopt=APT::Install-Recommends false", *hooks, SUITES[name], str(archive),
-                *(["-"] if sources else []),
-            ],
-            sources,
-            name,
-        )  # fmt: skip
-        progress("importing it into podman")
-        _run(
-            [
-                "podman", "import", "--quiet", f"--change=LABEL {RECIPE_LABEL}={digest}",
-                '--change=CMD ["/sbin/init"]', "--change=STOPSIGNAL SIGRTMIN+3", str(archive), reference(name),
-            ],
-            "",
-            name,
-        )  # fmt: skip
-    return True
+    with one_at_a_time(__file__):
+        sources = sources_list(host_archives(), SUITES[name])
+        digest = recipe_digest(name, sources)
+        if not force and _label(reference(name)) == digest:
+            return False
+        if shutil.which("mmdebstrap") is None:
+            raise BaseImageError("mmdebstrap is missing: install the package mmdebstrap.")
+        with tempfile.TemporaryDirectory(prefix="stackyard-base-", dir="/var/tmp") as folder:
+            archive, config = Path(folder, "root.tar"), Path(folder, "stackyard.cfg")
+            config.write_text(CLOUD_CONFIG, encoding="utf-8")
+            progress(f"installing {SUITES[name]} into a root file system (about half a minute)")
+            hooks = [f"--customize-hook=upload {config} /etc/cloud/cloud.cfg.d/90_ec2.cfg"]
+            hooks += [f"--customize-hook={line}" for line in CLEAN]
+            _run(
+                [
+                    "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
+                    "--aptopt=APT::Install-Recommends false", *hooks, SUITES[name], str(archive),
+                    *(["-"] if sources else []),
+                ],
+                sources,
+                name,
+            )  # fmt: skip
+            progress("importing it into podman")
+            _run(
+                [
+                    "podman", "import", "--quiet", f"--change=LABEL {RECIPE_LABEL}={digest}",
+                    '--change=CMD ["/sbin/init"]', "--change=STOPSIGNAL SIGRTMIN+3", str(archive), reference(name),
+                ],
+                "",
+                name,
+            )  # fmt: skip
+        return True
 
 
 def is_current(name: str) -> bool:

@@ -11,20 +11,17 @@ import json
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.base_images import RECIPE_LABEL, BaseImageError, host_archives, sources_list
+from localcloud.base_images import RECIPE_LABEL, BaseImageError, host_archives, one_at_a_time, sources_list
 
 SUITE = "trixie"
 REPOSITORY = "localhost/localcloud-database"
 PREPARED = "/srv/prepared"
 # mmdebstrap's own variables (TMPDIR …) name places outside the root file system.
 CLEAN = "env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin"
-
-_lock = threading.Lock()
 
 
 class DatabaseImageError(BaseImageError):
@@ -89,7 +86,7 @@ def build(server: str, progress: Callable[[str], None]) -> bool:
     Raises:
         DatabaseImageError: It could not be made.
     """
-    with _lock:
+    with one_at_a_time(__file__):
         name = reference(server)
         if subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0:
             return False

@@ -10,7 +10,6 @@ import hashlib
 import json
 import subprocess
 import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,6 @@ from localcloud.podman import limit_options, runtime_options
 
 BASE = "debian-13"
 BUILD_SECONDS = 600
-
-_lock = threading.Lock()
 
 
 class ServiceImageError(base_images.BaseImageError):
@@ -64,7 +61,7 @@ class ServiceImage:
             ServiceImageError: It could not be made.
             BaseImageError: Its base could not be made.
         """
-        with _lock:
+        with base_images.one_at_a_time(__file__):
             if self.exists():
                 return False
             base_images.build(BASE, progress)
