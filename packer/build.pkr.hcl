@@ -17,6 +17,8 @@ build {
       # Connections of this build alone: the next build's machine may get this one's address.
       "ANSIBLE_SSH_CONTROL_PATH_DIR=${pathexpand("~/.ansible/cp")}/${formatdate("YYYYMMDDhhmmss", local.built)}-${var.application}-${var.suite}",
       "ANSIBLE_NOCOLOR=True",
+      # Of every strategy that is not its own, as Mitogen's, ansible-core says at each run that it is not for ever.
+      "ANSIBLE_DEPRECATION_WARNINGS=False",
     ]
 
     extra_arguments = concat(
