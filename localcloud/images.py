@@ -161,7 +161,9 @@ class Images:
             or []
         }
         changes = [f"ENV {name}=" for name in own if name.startswith("AWS_") and name not in inherited]
-        changes += ['CMD ["/sbin/init"]', f"LABEL localcloud={self._cloud.settings.name}"]
+        # An image keeps its machine's labels; what is made of it is no machine until it is labelled as one.
+        labels = {"localcloud": self._cloud.settings.name, "localcloud.kind": "", "localcloud.id": ""}
+        changes += ['CMD ["/sbin/init"]', *(f"LABEL {name}={value}" for name, value in labels.items())]
         self._cloud.podman(
             "commit", "--quiet", *(f"--change={change}" for change in changes), container, reference, timeout=600
         )

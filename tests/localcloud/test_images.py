@@ -82,6 +82,16 @@ def test_nothing_of_the_local_cloud_is_in_the_image(cloud, source, image):
     assert (found, left) == ("", "")
 
 
+def test_what_is_made_of_an_image_is_not_taken_for_its_machine(cloud, image):
+    """What the cloud takes for a machine that the API does not know, it removes."""
+    name = f"{cloud.settings.name}-looked-at"
+    cloud.podman("create", f"--name={name}", f"{cloud.settings.image_repository}:{image}")
+    try:
+        assert name not in {container.name for container in cloud.podman.containers("machine")}
+    finally:
+        cloud.podman("rm", "--force", "--ignore", name)
+
+
 def test_a_running_machine_can_be_copied_without_a_stop(cloud, source, image):
     pid = cloud.podman.container(source.id).pid
     live = cloud.client("ec2").create_image(InstanceId=source.id, Name="live", NoReboot=True)["ImageId"]
