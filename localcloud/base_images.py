@@ -95,7 +95,9 @@ def recipe_digest(name: str, sources: str) -> str:
 
 @contextlib.contextmanager
 def one_at_a_time(module: str) -> Iterator[None]:
-    """Let only one thread of one process make images: clouds share them and may need one at the same time.
+    """Let one thread of one process at a time make images: clouds share them and may need one at the same moment.
+
+    Two clones of the project do not wait for each other, and at worst make the same image twice.
 
     Args:
         module: File of the module that makes the images; it is the lock, so that none is left behind.
@@ -105,6 +107,7 @@ def one_at_a_time(module: str) -> Iterator[None]:
         yield
 
 
+@one_at_a_time(__file__)
 def build(name: str, progress: Callable[[str], None], force: bool = False) -> bool:
     """Make a base image unless there is one of the same recipe.
 
@@ -121,38 +124,37 @@ def build(name: str, progress: Callable[[str], None], force: bool = False) -> bo
     """
     if name not in SUITES:
         raise BaseImageError(f"There is no base image {name!r}: use one of {', '.join(SUITES)}.")
-    with one_at_a_time(__file__):
-        sources = sources_list(host_archives(), SUITES[name])
-        digest = recipe_digest(name, sources)
-        if not force and _label(reference(name)) == digest:
-            return False
-        if shutil.which("mmdebstrap") is None:
-            raise BaseImageError("mmdebstrap is missing: install the package mmdebstrap.")
-        with tempfile.TemporaryDirectory(prefix="stackyard-base-", dir="/var/tmp") as folder:
-            archive, config = Path(folder, "root.tar"), Path(folder, "stackyard.cfg")
-            config.write_text(CLOUD_CONFIG, encoding="utf-8")
-            progress(f"installing {SUITES[name]} into a root file system (about half a minute)")
-            hooks = [f"--customize-hook=upload {config} /etc/cloud/cloud.cfg.d/90_ec2.cfg"]
-            hooks += [f"--customize-hook={line}" for line in CLEAN]
-            _run(
-                [
-                    "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
-                    "--aptopt=APT::Install-Recommends false", *hooks, SUITES[name], str(archive),
-                    *(["-"] if sources else []),
-                ],
-                sources,
-                name,
-            )  # fmt: skip
-            progress("importing it into podman")
-            _run(
-                [
-                    "podman", "import", "--quiet", f"--change=LABEL {RECIPE_LABEL}={digest}",
-                    '--change=CMD ["/sbin/init"]', "--change=STOPSIGNAL SIGRTMIN+3", str(archive), reference(name),
-                ],
-                "",
-                name,
-            )  # fmt: skip
-        return True
+    sources = sources_list(host_archives(), SUITES[name])
+    digest = recipe_digest(name, sources)
+    if not force and _label(reference(name)) == digest:
+        return False
+    if shutil.which("mmdebstrap") is None:
+        raise BaseImageError("mmdebstrap is missing: install the package mmdebstrap.")
+    with tempfile.TemporaryDirectory(prefix="stackyard-base-", dir="/var/tmp") as folder:
+        archive, config = Path(folder, "root.tar"), Path(folder, "stackyard.cfg")
+        config.write_text(CLOUD_CONFIG, encoding="utf-8")
+        progress(f"installing {SUITES[name]} into a root file system (about half a minute)")
+        hooks = [f"--customize-hook=upload {config} /etc/cloud/cloud.cfg.d/90_ec2.cfg"]
+        hooks += [f"--customize-hook={line}" for line in CLEAN]
+        _run(
+            [
+                "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
+                "--aptopt=APT::Install-Recommends false", *hooks, SUITES[name], str(archive),
+                *(["-"] if sources else []),
+            ],
+            sources,
+            name,
+        )  # fmt: skip
+        progress("importing it into podman")
+        _run(
+            [
+                "podman", "import", "--quiet", f"--change=LABEL {RECIPE_LABEL}={digest}",
+                '--change=CMD ["/sbin/init"]', "--change=STOPSIGNAL SIGRTMIN+3", str(archive), reference(name),
+            ],
+            "",
+            name,
+        )  # fmt: skip
+    return True
 
 
 def is_current(name: str) -> bool:

@@ -73,6 +73,7 @@ def reference(server: str) -> str:
     return f"{REPOSITORY}:{server}-{_digest(server)}"
 
 
+@one_at_a_time(__file__)
 def build(server: str, progress: Callable[[str], None]) -> bool:
     """Make a server's image unless it is there.
 
@@ -86,36 +87,35 @@ def build(server: str, progress: Callable[[str], None]) -> bool:
     Raises:
         DatabaseImageError: It could not be made.
     """
-    with one_at_a_time(__file__):
-        name = reference(server)
-        if subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0:
-            return False
-        if shutil.which("mmdebstrap") is None:
-            raise DatabaseImageError("mmdebstrap is missing: install the package mmdebstrap.")
-        progress(f"making the {server} image (about half a minute, once)")
-        with tempfile.TemporaryDirectory(prefix="localcloud-database-", dir="/var/tmp") as folder:
-            archive = Path(folder, "root.tar")
-            sources = _sources()
-            recipe = RECIPES[server]
-            _run(
-                [
-                    "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
-                    f"--include={','.join(recipe.packages)}", "--aptopt=APT::Install-Recommends false",
-                    # Documentation and translations are never read here.
-                    "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-                    "--dpkgopt=path-exclude=/usr/share/locale/*",
-                    *(f"--customize-hook={hook}" for hook in recipe.hooks), SUITE, str(archive),
-                    *(["-"] if sources else []),
-                ],
-                sources,
-                server,
-            )  # fmt: skip
-            _run(
-                ["podman", "import", "--quiet", f"--change=LABEL {RECIPE_LABEL}={_digest(server)}", str(archive), name],
-                "",
-                server,
-            )
-        return True
+    name = reference(server)
+    if subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0:
+        return False
+    if shutil.which("mmdebstrap") is None:
+        raise DatabaseImageError("mmdebstrap is missing: install the package mmdebstrap.")
+    progress(f"making the {server} image (about half a minute, once)")
+    with tempfile.TemporaryDirectory(prefix="localcloud-database-", dir="/var/tmp") as folder:
+        archive = Path(folder, "root.tar")
+        sources = _sources()
+        recipe = RECIPES[server]
+        _run(
+            [
+                "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
+                f"--include={','.join(recipe.packages)}", "--aptopt=APT::Install-Recommends false",
+                # Documentation and translations are never read here.
+                "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+                "--dpkgopt=path-exclude=/usr/share/locale/*",
+                *(f"--customize-hook={hook}" for hook in recipe.hooks), SUITE, str(archive),
+                *(["-"] if sources else []),
+            ],
+            sources,
+            server,
+        )  # fmt: skip
+        _run(
+            ["podman", "import", "--quiet", f"--change=LABEL {RECIPE_LABEL}={_digest(server)}", str(archive), name],
+            "",
+            server,
+        )
+    return True
 
 
 def remove_all() -> None:

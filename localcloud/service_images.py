@@ -48,6 +48,7 @@ class ServiceImage:
         """Whether the image is in podman's store."""
         return subprocess.run(["podman", "image", "exists", self.reference], check=False).returncode == 0
 
+    @base_images.one_at_a_time(__file__)
     def build(self, progress: Callable[[str], Any]) -> bool:
         """Make the image unless it is there.
 
@@ -61,25 +62,24 @@ class ServiceImage:
             ServiceImageError: It could not be made.
             BaseImageError: Its base could not be made.
         """
-        with base_images.one_at_a_time(__file__):
-            if self.exists():
-                return False
-            base_images.build(BASE, progress)
-            progress(f"making the image {self.repository} (up to a minute, once)")
-            recipe = (
-                f"FROM {base_images.reference(BASE)}\n"
-                f"RUN apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends "
-                f"install {' '.join(self.packages)} && apt-get clean && rm -rf /var/lib/apt/lists/*\n"
-                f"LABEL {base_images.RECIPE_LABEL}={self.reference.rpartition(':')[2]}\n"
+        if self.exists():
+            return False
+        base_images.build(BASE, progress)
+        progress(f"making the image {self.repository} (up to a minute, once)")
+        recipe = (
+            f"FROM {base_images.reference(BASE)}\n"
+            f"RUN apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends "
+            f"install {' '.join(self.packages)} && apt-get clean && rm -rf /var/lib/apt/lists/*\n"
+            f"LABEL {base_images.RECIPE_LABEL}={self.reference.rpartition(':')[2]}\n"
+        )
+        with tempfile.TemporaryDirectory(prefix="localcloud-image-") as folder:
+            command = [
+                "podman", *runtime_options(), "build", "--quiet", *limit_options(), f"--tag={self.reference}",
+                "--pull=never", "--file=-", folder,
+            ]  # fmt: skip
+            done = subprocess.run(
+                command, input=recipe, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
             )
-            with tempfile.TemporaryDirectory(prefix="localcloud-image-") as folder:
-                command = [
-                    "podman", *runtime_options(), "build", "--quiet", *limit_options(), f"--tag={self.reference}",
-                    "--pull=never", "--file=-", folder,
-                ]  # fmt: skip
-                done = subprocess.run(
-                    command, input=recipe, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-                )
         if done.returncode:
             last = [line for line in done.stderr.splitlines() if line.strip()][-3:]
             raise ServiceImageError(f"The image {self.repository} could not be made: podman said {' / '.join(last)}")
