@@ -62,6 +62,18 @@ def test_life_of_a_network(ansible, cloud):
     for tier in ("public", "private", "data"):
         assert [zones[i] for i in result[f"{tier}_subnet_ids"]] == ["us-east-1a", "us-east-1b"]
     assert set(result["security_group_ids"]) == {"load-balancer", "machines", "database"}
+    endpoints = {e["ServiceName"].rsplit(".", 1)[1]: e for e in ec2.describe_vpc_endpoints()["VpcEndpoints"]}
+    assert set(endpoints) == {"s3", "dynamodb", *ENDPOINTS}
+    # Without NAT the private tier has no other way to S3 and DynamoDB than these routes.
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [result["vpc_id"]]}])["RouteTables"]
+    private = {
+        table["RouteTableId"]
+        for table in tables
+        if {a.get("SubnetId") for a in table["Associations"]} & set(result["private_subnet_ids"])
+    }
+    for service in ("s3", "dynamodb"):
+        assert endpoints[service]["VpcEndpointType"] == "Gateway"
+        assert private <= set(endpoints[service]["RouteTableIds"])
 
     again = ansible.run_role("network", NETWORK)
     assert changes(again) == []
