@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from .certificate_files import certificate_file_problems
-from .input_rules import Rule, check, ids, number, text, texts, unknown_names
+from .input_rules import Rule, check, ids, number, tags, text, texts, unknown_names
 from .network_plan import network_problems
 
 ROLES_FOLDER = Path(__file__).resolve().parents[2] / "roles"
@@ -61,6 +61,16 @@ RULES: dict[str, tuple[Rule, ...]] = {
         text("network_vpc_id", r"vpc-[0-9a-f]{8,17}", "the id of a VPC, such as vpc-0123456789abcdef0", empty=True),
     ),
     "secret": (number("secret_recovery_days", 7, 30, "days", also=0),),
+    "lease_table": (
+        text(
+            "lease_table_name",
+            r"[A-Za-z0-9_.-]{3,255}",
+            "a name of 3 to 255 letters, digits and characters of _.-",
+            required=True,
+        ),
+        tags("lease_table_tags"),
+        number("lease_table_wait_timeout", 30, 3600, "seconds"),
+    ),
     "database": (
         text(
             "database_name",
@@ -370,6 +380,7 @@ def _boot_document_problems(v: Mapping[str, Any]) -> list[str]:
 TOGETHER: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "network": network_problems,
     "secret": secret_problems,
+    "lease_table": lambda v: [],
     "database": lambda v: database_problems(v, "database_"),
     "filesystem": filesystem_problems,
     "load_balancer": load_balancer_problems,

@@ -116,6 +116,7 @@ class Leftovers:
             yield from source()
         for source in (self.parameters, self.certificates, self.roles, self.buckets, self.recovery_points):
             yield from source()
+        yield from self.tables()
 
     def ec2(self):
         ec2 = self.api("ec2")
@@ -244,6 +245,19 @@ class Leftovers:
             answer = found_or_none(backup.list_tags, NO_BACKUPS, ResourceArn=arn)
             if answer and item["Status"] != "DELETING":
                 yield "recovery-point", arn, answer["Tags"], item
+
+    def tables(self):
+        dynamodb = self.api("dynamodb")
+        # Most stacks have none, and need no permission to look for one.
+        names = found_or_none(lambda: dynamodb.pages("list_tables", "TableNames"), ["AccessDeniedException"])
+        for name in names or []:
+            # A list without tags; those of a stack begin with its name.
+            if not name.startswith(f"{self.name}-"):
+                continue
+            item = found_or_none(dynamodb.describe_table, ["ResourceNotFoundException"], TableName=name)
+            if item and item["Table"]["TableStatus"] != "DELETING":
+                tags = dynamodb.list_tags_of_resource(ResourceArn=item["Table"]["TableArn"])["Tags"]
+                yield "table", name, boto3_tag_list_to_ansible_dict(tags), item
 
     def removable(self, kind):
         """Tell whether such a thing can be removed at all, as far as can be seen without trying."""

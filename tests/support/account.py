@@ -248,6 +248,11 @@ class Account:
             yield "parameter", parameter["Name"], {"Name": parameter["Name"], "Value": value}
         for certificate in self._client("acm").list_certificates()["CertificateSummaryList"]:
             yield "certificate", certificate["DomainName"], certificate
+        dynamodb = self._client("dynamodb")
+        for name in dynamodb.list_tables()["TableNames"]:
+            table = dynamodb.describe_table(TableName=name)["Table"]
+            table["Tags"] = dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
+            yield "table", name, table
         for bucket in self._client("s3").list_buckets()["Buckets"]:
             yield "bucket", bucket["Name"], {"Name": bucket["Name"]}
         for zone in self._client("route53").list_hosted_zones()["HostedZones"]:

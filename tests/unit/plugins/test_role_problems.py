@@ -17,6 +17,7 @@ REQUIRED = {
         "nat": "one",
     },
     "secret": {"tags": {}, "secrets": [{"key": "a", "name": "demo/a", "fields": {"password": {"random": 32}}}]},
+    "lease_table": {"name": "demo-leases", "tags": {}},
     "database": {
         "name": "demo",
         "tags": {},
