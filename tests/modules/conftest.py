@@ -199,8 +199,13 @@ class Ansible:
         task = {"name": f"Run {role}", "ansible.builtin.import_role": include, "vars": variables or {}}
         return self.run_play({"tasks": [task]}, **options)
 
-    def refusals(self, role: str, wrong: list[dict[str, Any]]) -> list[str]:
+    def refusals(self, role: str, wrong: list[dict[str, Any]], *, tasks_from: str = "main") -> list[str]:
         """Run one role with one set of wrong variables after the other, in one play, each from a fresh start.
+
+        Args:
+            role: Its name.
+            wrong: The sets of variables.
+            tasks_from: Which of its stages; a machine role must not go on to change this machine.
 
         Returns:
             What each run said when it failed; an empty text where it did not.
@@ -211,7 +216,7 @@ class Ansible:
                 "block": [
                     {
                         "name": "Run",
-                        "ansible.builtin.include_role": {"name": f"stackyard.aws.{role}"},
+                        "ansible.builtin.include_role": {"name": f"stackyard.aws.{role}", "tasks_from": tasks_from},
                         "vars": variables,
                     }
                 ],
