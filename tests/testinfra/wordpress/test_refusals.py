@@ -1,18 +1,10 @@
-"""Wrong variables are refused with one sentence that names them, before anything has changed.
-
-All cases go through one run of ansible-playbook with the scenario's own inventory: each is a block that includes the
-role's check with one variable set wrong, and keeps what was said.
-"""
+"""Wrong variables are refused with one sentence that names them, before anything has changed."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from pathlib import Path
-
 import pytest
-import yaml
+
+from support.role_refusals import keep_figures, refusals
 
 # name of the case: (variable that the sentence must name, what is given)
 CASES = {
@@ -66,50 +58,9 @@ SECRETS = ("correct horse battery", "smtp password of molecule", "short")
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
     """What each case was refused with; empty where it was taken."""
-    folder = tmp_path_factory.mktemp("refusals")
-    tasks = []
-    for name, (variable, given) in CASES.items():
-        role = "base" if variable.startswith("base_") else "wordpress"
-        tasks.append({
-            "name": f"Try {name}",
-            "block": [{
-                "name": f"Check {name}",
-                "ansible.builtin.include_role": {"name": f"stackyard.aws.{role}", "tasks_from": "preflight"},
-            }],
-            # Written to a file once, at the end: a module's run for each case would take most of the time.
-            "rescue": [{
-                "name": f"Keep {name}",
-                "ansible.builtin.set_fact": {"said": "{{ said | combine({case: ansible_failed_result.msg}) }}"},
-            }],
-            "vars": given | {"case": name},
-        })  # fmt: skip
-    tasks.insert(0, {"name": "Begin with nothing said", "ansible.builtin.set_fact": {"said": {}}})
-    tasks.append({
-        "name": "Write what was said",
-        "ansible.builtin.copy": {"content": "{{ said | to_json }}", "dest": str(folder / "said.json"), "mode": "0600"},
-        "delegate_to": "localhost",
-        "become": False,
-    })  # fmt: skip
-    play = [{"name": "Try wrong inputs", "hosts": "wordpress", "become": True, "gather_facts": True, "tasks": tasks}]
-    playbook = folder / "refusals.yml"
-    playbook.write_text(yaml.safe_dump(play, sort_keys=False), encoding="utf-8")
-    done = subprocess.run(
-        ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], str(playbook)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[3],
-        env=os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(Path(__file__).parents[3] / "ansible.cfg")},
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    texts = dict.fromkeys(CASES, "") | json.loads((folder / "said.json").read_text())
-    tried = len(CASES)
-    refused = sum(1 for text in texts.values() if text)
-    figures = Path(__file__).parents[3] / "build" / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    (figures / "wordpress-role-inputs.json").write_text(
-        json.dumps({"wrong_inputs_tried": tried, "wrong_inputs_refused": refused})
-    )
+    roles = {"": "wordpress", "base_": "base"}
+    texts = refusals(CASES, host="wordpress", roles=roles, folder=tmp_path_factory.mktemp("refusals"))
+    keep_figures("wordpress-role-inputs", texts)
     return texts
 
 
