@@ -6,6 +6,7 @@ application is named by STACKYARD_APPLICATION.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 APPLICATION = os.environ.get("STACKYARD_APPLICATION", "wordpress")
 testinfra_hosts = [f"podman://{APPLICATION}"]
 wordpress = pytest.mark.skipif(APPLICATION != "wordpress", reason="an image of another application")
+etherpad = pytest.mark.skipif(APPLICATION != "etherpad", reason="an image of another application")
 
 
 @pytest.fixture
@@ -131,3 +133,48 @@ def test_image_knows_no_site(image):
 def test_uploads_cannot_be_written_below_the_mount(image):
     written = image.run("setpriv --reuid=33 --regid=33 --clear-groups touch /srv/wordpress/uploads/lost")
     assert written.rc != 0
+
+
+@etherpad
+def test_etherpad_s_code_belongs_to_root_and_is_complete(host):
+    release = host.file("/srv/etherpad/current").linked_to
+    assert release.startswith("/srv/etherpad/releases/")
+    assert host.check_output(f"find {release} -not -user root -print -quit") == ""
+    assert host.check_output(f"find {release} -not -type l -perm /022 -print -quit") == ""
+    assert host.check_output(f"find {release} -xtype l -not -lname '/var/cache/etherpad/*' -print -quit") == ""
+
+
+@etherpad
+def test_etherpad_s_release_is_of_the_version_that_its_name_says(host):
+    release = host.file("/srv/etherpad/current").linked_to
+    version = release.rsplit("/", 1)[1].rsplit("-", 1)[0]
+    assert json.loads(host.file(f"{release}/src/package.json").content_string)["version"] == version
+
+
+@etherpad
+def test_etherpad_s_node_runs(host):
+    assert host.check_output("/opt/nodejs/current/bin/node --version").startswith("v")
+
+
+@etherpad
+def test_etherpad_s_database_authorities_are_certificates(host):
+    assert host.run("openssl storeutl -noout -certs /etc/etherpad/database-ca.pem").rc == 0
+
+
+@etherpad
+def test_etherpad_s_fence_has_what_it_needs(host):
+    assert host.run("/usr/bin/python3 -c 'import psycopg2, pymysql'").rc == 0
+    assert host.file("/usr/local/lib/etherpad/fence").mode == 0o755
+
+
+@etherpad
+def test_etherpad_s_unit_is_valid(host):
+    checked = host.run("systemd-analyze verify --man=no etherpad.service")
+    assert "etherpad.service" not in checked.stderr, checked.stderr
+
+
+@etherpad
+def test_etherpad_s_image_knows_no_site(image):
+    for name in ("database.json", "settings.json", "session-key", "api-key"):
+        assert not image.file(f"/etc/etherpad/{name}").exists
+    assert not image.service("etherpad").is_enabled
