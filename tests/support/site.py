@@ -1,16 +1,22 @@
 """A deployed stack, seen from outside: its playbooks, its machines, its secrets."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from demo.phases import REPOSITORY, program
 from demo.stack import Demo
+from support.figures import record
+from support.local_cloud import free_port, new_cloud
 from support.waiting import until
 
 LOGS = REPOSITORY / "build" / "logs"
@@ -47,10 +53,12 @@ class Site:
         demo: The demo that made it.
         first_run: The deploy on the empty account, at ``-vvv``.
         variables: File of the role variables that its image was baked with.
+        machines: How many serve.
     """
 
     demo: Demo
     variables: Path
+    machines: int = 1
     first_run: Run | None = None
 
     @property
@@ -111,12 +119,15 @@ class Site:
             if instance["LifecycleState"] == "InService" and instance["InstanceId"] in healthy
         ]
 
-    def wait_healthy(self, count: int = 2, without: set[str] | None = None, seconds: float = HEALTHY_SECONDS) -> float:
+    def wait_healthy(
+        self, count: int | None = None, without: set[str] | None = None, seconds: float = HEALTHY_SECONDS
+    ) -> float:
         """Wait until exactly so many machines serve, none of them among ``without``; returns the seconds it took.
 
-        Machines that are leaving do not count: a dead one cannot complete its terminate hook, which waits out its time.
+        As many as the site has when no number is given. Machines that are leaving do not count: a dead one cannot
+        complete its terminate hook, which waits out its time.
         """
-        began = time.monotonic()
+        began, count = time.monotonic(), self.machines if count is None else count
 
         def settled() -> bool:
             serving = set(self.in_service())
@@ -182,3 +193,48 @@ class Site:
             SecretId=f"stackyard/{self.demo.environment}/{self.demo.application}/{name}"
         )
         return str(value["SecretString"])
+
+    def secret_values(self) -> set[str]:
+        """Every value of the stack's secrets that is long enough to be one."""
+        prefix = f"stackyard/{self.demo.environment}/{self.demo.application}/"
+        names = [entry["Name"] for entry in self.client("secretsmanager").list_secrets()["SecretList"]]
+        own = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+        return {value for name in own for value in json.loads(self.secret(name)).values() if len(value) >= 16}
+
+
+@contextlib.contextmanager
+def deployed(application: str, machines: int, **variables: Any) -> Iterator[Site]:
+    """A stack made by the demo's own phases, on a local cloud of its own that is gone afterwards.
+
+    What the README promises is so what the tests walk on. At the end the log of the local cloud may hold no traceback.
+
+    Args:
+        application: Its name.
+        machines: How many serve.
+        variables: Variables of the stack beside those of inventory/local.
+    """
+    assert os.geteuid() == 0, "these tests need root: run them with sudo"
+    cloud = new_cloud()
+    patch = pytest.MonkeyPatch()
+    patch.setenv("LOCALCLOUD_HTTP_PORT", str(free_port()))
+    given = {f"{application}_stack_network_cidr": str(next(cloud.ranges)), **variables}
+    demo = Demo(application, settings=cloud.settings, variables=given)
+    demo.start_cloud()
+    try:
+        site = Site(demo, demo.fetch(), machines)
+        began = time.monotonic()
+        demo.bake(site.variables)
+        record(application, bake_s=time.monotonic() - began)
+        demo.publish(site.variables)
+        # At -vvv, because that is the output in which no secret may be found.
+        site.first_run = site.playbook(application, "-vvv")
+        record(application, deploy_s=site.first_run.seconds)
+        site.wait_healthy()
+        yield site
+    finally:
+        log = (cloud.settings.state / "server.log").read_text()
+        LOGS.mkdir(parents=True, exist_ok=True)
+        (LOGS / f"localcloud-{application}.log").write_text(log)
+        demo.stop_cloud()
+        patch.undo()
+    assert "Traceback" not in log, log[-5000:]

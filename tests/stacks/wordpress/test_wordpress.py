@@ -26,6 +26,7 @@ from support.install_at_boot import user_data
 from support.load import SteadyLoad
 from support.picture import png
 from support.site import LOGS, Site
+from support.stack_trials import StackTrials
 from support.waiting import until
 
 TITLE = "A site by stackyard"
@@ -110,17 +111,6 @@ def publish(window: WebDriver, wait: WebDriverWait, url: str, image: str) -> str
         f'<p>Crates, stacked.</p><img src="{image}" alt="yard">',
     )
     return address
-
-
-def test_a_second_run_changes_nothing(healthy_site: Site) -> None:
-    again = healthy_site.playbook("wordpress")
-    record("wordpress", deploy_again_s=again.seconds)
-    assert again.changed == 0
-
-
-def test_check_mode_changes_nothing(healthy_site: Site) -> None:
-    checked = healthy_site.playbook("wordpress", "--check", "--diff")
-    assert checked.changed == 0
 
 
 def test_a_killed_machine_is_replaced(healthy_site: Site) -> None:
@@ -233,58 +223,8 @@ def published_posts(site: Site) -> dict[int, str]:
     return {post["id"]: post["content"]["rendered"] for post in answer.json()} if answer.ok else {}
 
 
-def test_no_secret_is_anywhere(healthy_site: Site) -> None:
-    """The actual values are searched for in all places where one might have been left."""
-    site = healthy_site
-    values = set()
-    for name in ("admin", "database", "salts"):
-        values.update(value for value in json.loads(site.secret(name)).values() if len(value) >= 16)
-    assert len(values) >= 10
-    templates = site.client("ec2").describe_launch_template_versions(
-        LaunchTemplateName=site.name, Versions=["$Latest", "$Default"]
-    )
-    places = {
-        "the launch template": json.dumps(templates, default=str),
-        "Ansible's output at -vvv": site.first_run.output if site.first_run else "",
-        "the local cloud's logs": "".join(
-            path.read_text(errors="replace") for path in site.demo.settings.state.glob("*.log*")
-        )
-        + (site.demo.settings.state / "requests.jsonl").read_text(),
-    }
-    assert places["Ansible's output at -vvv"]
-    for machine in site.in_service():
-        places[f"user data of {machine}"] = site.shell(
-            machine, "cat /etc/stackyard/boot.json /var/lib/cloud/instance/user-data.txt"
-        )
-        places[f"arguments on {machine}"] = site.shell(
-            machine, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'", check=False
-        )
-        places[f"logs of {machine}"] = site.shell(
-            machine, "journalctl --no-pager -a; cat /var/log/*.log /var/log/*/*.log 2>/dev/null", check=False
-        )
-    found = [where for where, text in places.items() if any(value in text for value in values)]
-    assert not found
-    # The image itself: what was baked knows nothing of an environment.
-    machine = site.in_service()[0]
-    image = site.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]["ImageId"]
-    assert not site.files_with(image, sorted(values))
-
-
-def test_destroy_twice_and_create_again(healthy_site: Site) -> None:
-    site = healthy_site
-    refused = site.playbook("wordpress_destroy", check=False)
-    assert refused.status != 0
-    assert "stackyard_confirm" in refused.output
-    destroyed = site.playbook("wordpress_destroy", stackyard_confirm=site.name)
-    assert f"{site.name}-final-" in destroyed.output
-    twice = site.playbook("wordpress_destroy", stackyard_confirm=site.name)
-    assert twice.changed == 0
-    left = left_behind(site)
-    record("wordpress", left_after_destroy=len(left))
-    assert not left, left
-    assert site.containers() == []
-    site.playbook("wordpress")
-    site.wait_healthy()
+class TestStack(StackTrials):
+    """What every stack must pass."""
 
 
 def test_the_site_moves_to_a_domain_over_https(healthy_site: Site, tmp_path: Path) -> None:
@@ -326,26 +266,3 @@ def test_the_site_moves_to_a_domain_over_https(healthy_site: Site, tmp_path: Pat
         assert TITLE in window.title
         assert f"http://{domain}" not in window.find_element(By.TAG_NAME, "head").get_attribute("innerHTML")
         screenshot(window, "wordpress-https")
-
-
-def left_behind(site: Site) -> list[str]:
-    """Resources that carry the stack's tags and are not kept on purpose.
-
-    EC2 tells of a terminated instance for about an hour after its end: that is a record, nothing that is left.
-    """
-    wanted = [
-        {"Key": "stackyard:environment", "Values": [site.demo.environment]},
-        {"Key": "stackyard:application", "Values": [site.demo.application]},
-    ]
-    pages = site.client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(TagFilters=wanted)
-    reservations = site.client("ec2").describe_instances(
-        Filters=[{"Name": "instance-state-name", "Values": ["terminated"]}]
-    )["Reservations"]
-    ended = {instance["InstanceId"] for entry in reservations for instance in entry["Instances"]}
-    return [
-        entry["ResourceARN"]
-        for page in pages
-        for entry in page["ResourceTagMappingList"]
-        if {"Key": "stackyard:keep", "Value": "true"} not in entry["Tags"]
-        and entry["ResourceARN"].rpartition("/")[2] not in ended
-    ]

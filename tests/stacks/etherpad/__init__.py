@@ -1,0 +1,1 @@
+"""The Etherpad stack, end to end on the local cloud."""

@@ -1,0 +1,1 @@
+"""The WordPress stack, end to end on the local cloud."""
