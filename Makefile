@@ -83,7 +83,7 @@ real-kernel: setup-machines packer ## A baked image on a kernel of its own, in Q
 .PHONY: soak
 soak: setup-browser packer ## The long trials, and molecule on Debian 12
 	SUITE=debian-12 molecule/run
-	STACKYARD_SOAK=1 python -m pytest tests/modules/test_cut_and_rerun.py tests/localcloud/test_bake.py \
+	STACKYARD_SOAK=1 python -m pytest tests/unit/lease tests/modules/test_cut_and_rerun.py tests/localcloud/test_bake.py \
 		tests/localcloud/test_bake_cost.py tests/localcloud/test_image_publish.py tests/stacks
 
 .PHONY: changelog

@@ -1,6 +1,6 @@
 """Where an image's contents come from when the demo bakes it.
 
-An operator without a way to wordpress.org keeps the archive in a bucket and names it by the role's variables; the
+An operator without a way to upstream's site keeps the archive in a bucket and names it by the role's variables; the
 demo does the same, in a bucket of the local cloud. Where upstream answers, the archive in the bucket is upstream's.
 """
 
@@ -17,7 +17,7 @@ from demo.phases import REPOSITORY, read
 BUCKET = "stackyard-artefacts"
 
 
-def wordpress(s3: Any, region: str, suite: str = "trixie") -> dict[str, str]:
+def wordpress(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
     """Put WordPress' archive into the bucket.
 
     Args:
@@ -41,18 +41,38 @@ def wordpress(s3: Any, region: str, suite: str = "trixie") -> dict[str, str]:
     }
 
 
-APPLICATIONS = {"wordpress": wordpress}
+def etherpad(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
+    """Put Etherpad's archive and a plug-in into the bucket, the same for each suite; otherwise as ``wordpress``."""
+    archive, plugin = (json.loads(line) for line in read("tools/etherpad_build").splitlines())
+    print(f"   taking Etherpad {archive['version']} as npm has it, which needs no newer Node than Debian's", flush=True)
+    return {
+        "etherpad_version": archive["version"],
+        "etherpad_archive_url": upload(s3, region, Path(archive["path"])),
+        "etherpad_archive_checksum": f"sha256:{archive['sha256']}",
+        "etherpad_plugins": [
+            {
+                "name": plugin["name"],
+                "version": plugin["version"],
+                "url": upload(s3, region, Path(plugin["path"])),
+                "checksum": f"sha256:{plugin['sha256']}",
+            }
+        ],
+    }
 
 
-def database_authority(endpoint: str) -> dict[str, str]:
+APPLICATIONS = {"wordpress": wordpress, "etherpad": etherpad}
+
+
+def database_authority(endpoint: str, application: str) -> dict[str, str]:
     """The checksum of the authority that signs the local cloud's databases; inventory/local has its address.
 
     Args:
         endpoint: The local cloud's API.
+        application: Whose role variable it becomes.
     """
     reply = requests.get(f"{endpoint}/global/global-bundle.pem", timeout=30)
     reply.raise_for_status()
-    return {"wordpress_database_ca_checksum": f"sha256:{hashlib.sha256(reply.content).hexdigest()}"}
+    return {f"{application}_database_ca_checksum": f"sha256:{hashlib.sha256(reply.content).hexdigest()}"}
 
 
 def upload(s3: Any, region: str, path: Path) -> str:
@@ -74,7 +94,7 @@ def upload(s3: Any, region: str, path: Path) -> str:
     return f"http://s3.{region}.amazonaws.com/{BUCKET}/{path.name}"
 
 
-def write_variables(path: Path, variables: dict[str, str]) -> Path:
+def write_variables(path: Path, variables: dict[str, Any]) -> Path:
     """Write role variables for `packer build -var variable_files=…`; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("---\n" + yaml.safe_dump(variables))

@@ -86,7 +86,7 @@ class Demo:
         """
         source = artefacts.APPLICATIONS[self.application]
         variables = source(self.client("s3"), self.settings.region, suite)
-        variables |= artefacts.database_authority(self.settings.endpoint)
+        variables |= artefacts.database_authority(self.settings.endpoint, self.application)
         return artefacts.write_variables(BUILD / self.settings.name / f"{self.application}-{suite}.yml", variables)
 
     def bake(self, variables: Path) -> None:
@@ -175,7 +175,8 @@ Try next:
     @property
     def url(self) -> str:
         """Where the site is published on this machine, as inventory/local has it."""
-        return f"http://127.0.0.1:{os.environ.get('LOCALCLOUD_HTTP_PORT', '8080')}/"
+        first = int(os.environ.get("LOCALCLOUD_HTTP_PORT", "8080"))
+        return f"http://127.0.0.1:{first + list(artefacts.APPLICATIONS).index(self.application)}/"
 
     @property
     def packer(self) -> str:

@@ -90,17 +90,6 @@ def confirmation(name: str, values: Mapping[str, Any]) -> list[str]:
     return [f"{seen}: to destroy the stack {name} and what it holds, run again with -e stackyard_confirm={name}."]
 
 
-P = "wordpress_stack_"
-
-# Made at random, or read from a secret of the operator's.
-SECRET_VARIABLES = (
-    "wordpress_admin_password",
-    "wordpress_database_password",
-    "wordpress_salts",
-    "wordpress_smtp_password",
-)
-
-
 def is_tier_mapping(value: Any, kind: type | tuple[type, ...]) -> bool:
     """Tell whether a value maps tiers to a kind of value."""
     return isinstance(value, Mapping) and set(value) <= set(TIERS) and all(isinstance(v, kind) for v in value.values())
@@ -112,81 +101,127 @@ def of_role(name: str, role: str, variable: str) -> Rule:
     return replace(rule, name=name)
 
 
+def stack_rules(p: str, engines: tuple[str, ...]) -> tuple[Rule, ...]:
+    """Return the rules of the variables that each stack has, under the stack's own prefix.
+
+    Args:
+        p: The prefix, such as ``wordpress_stack_``.
+        engines: Database engines that the application works with.
+    """
+    return (
+        tags(f"{p}tags", ("aws:", "stackyard:", "localcloud:")),
+        Rule(
+            f"{p}network_cidr",
+            lambda value: cidr_problem("", value) is None,
+            "a private IPv4 network with a prefix length from /16 to /24, such as 10.42.0.0/16,",
+        ),
+        texts(
+            f"{p}network_zones",
+            r"[a-z]{2}(-[a-z0-9]+)+-\d[a-z]",
+            "two or three availability zones, such as [us-east-1a, us-east-1b],",
+        ),
+        Rule(
+            f"{p}network_subnets",
+            lambda value: isinstance(value, (list, tuple)),
+            "a list of subnets, each a mapping of name, tier, cidr and zone, or an empty list",
+        ),
+        choice(f"{p}network_nat", "none", "one", "zone"),
+        texts(
+            f"{p}network_interface_endpoints",
+            r"[a-z0-9.-]+",
+            "services by the names AWS has for them, such as [ssm, secretsmanager],",
+        ),
+        of_role(f"{p}network_vpc_id", "network", "vpc_id"),
+        tags(f"{p}network_vpc_tags"),
+        Rule(
+            f"{p}network_subnet_ids",
+            lambda value: is_tier_mapping(value, (list, tuple)),
+            "a mapping of public, private and data to lists of subnet ids",
+        ),
+        Rule(
+            f"{p}network_subnet_tags",
+            lambda value: is_tier_mapping(value, Mapping),
+            "a mapping of public, private and data to tags",
+        ),
+        number(f"{p}password_length", 16, 128, "characters"),
+        of_role(f"{p}secret_recovery_days", "secret", "recovery_days"),
+        choice(f"{p}database_engine", *engines),
+        of_role(f"{p}database_engine_version", "database", "engine_version"),
+        of_role(f"{p}database_class", "database", "class"),
+        of_role(f"{p}database_storage_gb", "database", "storage_gb"),
+        of_role(f"{p}database_max_storage_gb", "database", "max_storage_gb"),
+        flag(f"{p}database_multi_az"),
+        of_role(f"{p}database_backup_days", "database", "backup_days"),
+        flag(f"{p}database_deletion_protection"),
+        flag(f"{p}database_final_snapshot"),
+        flag(f"{p}https"),
+        of_role(f"{p}domain", "load_balancer", "domain"),
+        of_role(f"{p}hosted_zone_id", "load_balancer", "hosted_zone_id"),
+        of_role(f"{p}certificate_arn", "load_balancer", "certificate_arn"),
+        *(
+            text(f"{p}certificate_{file}", r".+", "the path of a PEM file on this machine", empty=True)
+            for file in ("file", "key_file", "chain_file")
+        ),
+        cidrs(f"{p}client_cidrs"),
+        tags(f"{p}load_balancer_tags"),
+        of_role(f"{p}access_log_bucket", "load_balancer", "access_logs_bucket"),
+        text(f"{p}image_id", r"ami-[0-9a-f]{8,17}", "the id of an image, such as ami-0123456789abcdef0", empty=True),
+        of_role(f"{p}instance_type", "fleet", "instance_type"),
+        of_role(f"{p}volume_gb", "fleet", "volume_size"),
+        of_role(f"{p}warmup_seconds", "fleet", "warmup"),
+    )
+
+
+def made_in_secrets_manager(*names: str) -> tuple[Rule, ...]:
+    """Return rules that refuse variables which are made at random, or read from a secret of the operator's."""
+    accepted = "nothing, since it is made in Secrets Manager where nobody sees it,"
+    return tuple(Rule(name, lambda value: False, accepted, hidden=True) for name in names)
+
+
+def stack_together(values: Mapping[str, Any], p: str) -> list[str]:
+    """Return what is wrong with the variables of ``stack_rules`` together."""
+    v = part(values, p)
+    problems = network_problems(part(v, "network_"), f"{p}network_")
+    if any(not zone.startswith(values["stackyard_region"]) for zone in v["network_zones"]):
+        problems.append(
+            f"{p}network_zones is {v['network_zones']!r}: zones of stackyard_region ({values['stackyard_region']})"
+            " are accepted."
+        )
+    problems += database_problems(part(v, "database_"), f"{p}database_")
+    problems += https_problems(v, p)
+    if not v["https"] and (v["hosted_zone_id"] or v["certificate_arn"] or v["certificate_file"]):
+        problems.append(
+            f"{p}https is false, and a certificate is named: {p}https: true is accepted, or no certificate."
+        )
+    return problems
+
+
+def part(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+WORDPRESS = "wordpress_stack_"
+
 WORDPRESS_RULES = (
-    tags(f"{P}tags", ("aws:", "stackyard:", "localcloud:")),
-    Rule(
-        f"{P}network_cidr",
-        lambda value: cidr_problem("", value) is None,
-        "a private IPv4 network with a prefix length from /16 to /24, such as 10.42.0.0/16,",
-    ),
-    texts(
-        f"{P}network_zones",
-        r"[a-z]{2}(-[a-z0-9]+)+-\d[a-z]",
-        "two or three availability zones, such as [us-east-1a, us-east-1b],",
-    ),
-    Rule(
-        f"{P}network_subnets",
-        lambda value: isinstance(value, (list, tuple)),
-        "a list of subnets, each a mapping of name, tier, cidr and zone, or an empty list",
-    ),
-    choice(f"{P}network_nat", "none", "one", "zone"),
-    texts(
-        f"{P}network_interface_endpoints",
-        r"[a-z0-9.-]+",
-        "services by the names AWS has for them, such as [ssm, secretsmanager],",
-    ),
-    of_role(f"{P}network_vpc_id", "network", "vpc_id"),
-    tags(f"{P}network_vpc_tags"),
-    Rule(
-        f"{P}network_subnet_ids",
-        lambda value: is_tier_mapping(value, (list, tuple)),
-        "a mapping of public, private and data to lists of subnet ids",
-    ),
-    Rule(
-        f"{P}network_subnet_tags",
-        lambda value: is_tier_mapping(value, Mapping),
-        "a mapping of public, private and data to tags",
-    ),
-    number(f"{P}password_length", 16, 128, "characters"),
-    of_role(f"{P}secret_recovery_days", "secret", "recovery_days"),
-    choice(f"{P}database_engine", "mysql", "mariadb"),
-    of_role(f"{P}database_engine_version", "database", "engine_version"),
-    of_role(f"{P}database_class", "database", "class"),
-    of_role(f"{P}database_storage_gb", "database", "storage_gb"),
-    of_role(f"{P}database_max_storage_gb", "database", "max_storage_gb"),
-    flag(f"{P}database_multi_az"),
-    of_role(f"{P}database_backup_days", "database", "backup_days"),
-    flag(f"{P}database_deletion_protection"),
-    flag(f"{P}database_final_snapshot"),
-    choice(f"{P}filesystem_throughput", "elastic", "bursting"),
-    choice(f"{P}filesystem_mount", "efs", "nfs4"),
-    flag(f"{P}filesystem_backup"),
-    flag(f"{P}https"),
-    of_role(f"{P}domain", "load_balancer", "domain"),
-    of_role(f"{P}hosted_zone_id", "load_balancer", "hosted_zone_id"),
-    of_role(f"{P}certificate_arn", "load_balancer", "certificate_arn"),
-    *(
-        text(f"{P}certificate_{file}", r".+", "the path of a PEM file on this machine", empty=True)
-        for file in ("file", "key_file", "chain_file")
-    ),
-    cidrs(f"{P}client_cidrs"),
-    tags(f"{P}load_balancer_tags"),
-    of_role(f"{P}access_log_bucket", "load_balancer", "access_logs_bucket"),
+    *stack_rules(WORDPRESS, ("mysql", "mariadb")),
+    choice(f"{WORDPRESS}filesystem_throughput", "elastic", "bursting"),
+    choice(f"{WORDPRESS}filesystem_mount", "efs", "nfs4"),
+    flag(f"{WORDPRESS}filesystem_backup"),
     text(
-        f"{P}site_url", r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", "an address such as https://www.example.com", empty=True
+        f"{WORDPRESS}site_url",
+        r"https?://[A-Za-z0-9.-]+(:\d{1,5})?",
+        "an address such as https://www.example.com",
+        empty=True,
     ),
-    text(f"{P}image_id", r"ami-[0-9a-f]{8,17}", "the id of an image, such as ami-0123456789abcdef0", empty=True),
-    of_role(f"{P}instance_type", "fleet", "instance_type"),
-    of_role(f"{P}volume_gb", "fleet", "volume_size"),
     # A site needs a machine, and a hundred are a slip of the hand.
-    number(f"{P}machines_min", 1, 100, "machines"),
-    number(f"{P}machines_max", 1, 100, "machines"),
-    number(f"{P}machines_desired", 1, 100, "machines"),
-    of_role(f"{P}target_cpu_percent", "fleet", "cpu_target"),
-    of_role(f"{P}target_requests", "fleet", "requests_target"),
-    of_role(f"{P}warmup_seconds", "fleet", "warmup"),
-    of_role(f"{P}schedules", "fleet", "schedules"),
-    text(f"{P}smtp_secret", r"[\w/+=.@-]{1,256}", "the name of a secret with a field password", empty=True),
+    number(f"{WORDPRESS}machines_min", 1, 100, "machines"),
+    number(f"{WORDPRESS}machines_max", 1, 100, "machines"),
+    number(f"{WORDPRESS}machines_desired", 1, 100, "machines"),
+    of_role(f"{WORDPRESS}target_cpu_percent", "fleet", "cpu_target"),
+    of_role(f"{WORDPRESS}target_requests", "fleet", "requests_target"),
+    of_role(f"{WORDPRESS}schedules", "fleet", "schedules"),
+    text(f"{WORDPRESS}smtp_secret", r"[\w/+=.@-]{1,256}", "the name of a secret with a field password", empty=True),
     text(
         "wordpress_admin_email",
         r"[^@\s]+@[^@\s]+\.[^@\s.]+",
@@ -203,38 +238,64 @@ WORDPRESS_RULES = (
     flag("wordpress_xmlrpc"),
     flag("wordpress_page_cache"),
     choice("wordpress_multisite", "none", "subdirectory", "subdomain"),
-    *(
-        Rule(
-            name, lambda value: False, "nothing, since it is made in Secrets Manager where nobody sees it,", hidden=True
-        )
-        for name in SECRET_VARIABLES
+    *made_in_secrets_manager(
+        "wordpress_admin_password", "wordpress_database_password", "wordpress_salts", "wordpress_smtp_password"
     ),
 )
 
 
 def wordpress_together(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a WordPress stack's variables together."""
-    v = part(values, P)
-    problems = network_problems(part(v, "network_"), f"{P}network_")
-    if any(not zone.startswith(values["stackyard_region"]) for zone in v["network_zones"]):
-        problems.append(
-            f"{P}network_zones is {v['network_zones']!r}: zones of stackyard_region ({values['stackyard_region']})"
-            " are accepted."
+    v = part(values, WORDPRESS)
+    problems = stack_together(values, WORDPRESS)
+    problems += size_problems(part(v, "machines_"), f"{WORDPRESS}machines_")
+    return problems + schedule_problems(v["schedules"], f"{WORDPRESS}schedules")
+
+
+ETHERPAD = "etherpad_stack_"
+
+ETHERPAD_RULES = (
+    *stack_rules(ETHERPAD, ("mysql", "mariadb", "postgres")),
+    flag(f"{ETHERPAD}lease"),
+    *(
+        Rule(
+            f"{ETHERPAD}machines_{size}",
+            lambda value: value == 1,
+            "1, since two machines would hold the same pads in memory and edits would be lost,",
         )
-    problems += size_problems(part(v, "machines_"), f"{P}machines_")
-    problems += schedule_problems(v["schedules"], f"{P}schedules")
-    problems += database_problems(part(v, "database_"), f"{P}database_")
-    problems += https_problems(v, P)
-    if not v["https"] and (v["hosted_zone_id"] or v["certificate_arn"] or v["certificate_file"]):
-        problems.append(
-            f"{P}https is false, and a certificate is named: {P}https: true is accepted, or no certificate."
-        )
+        for size in ("min", "max", "desired")
+    ),
+    text(
+        f"{ETHERPAD}users_secret",
+        r"[\w/+=.@-]{1,256}",
+        "the name of a secret with a password for each user",
+        empty=True,
+    ),
+    text(f"{ETHERPAD}oidc_secret", r"[\w/+=.@-]{1,256}", "the name of a secret with a field client_secret", empty=True),
+    choice("etherpad_authentication", "none", "users", "oidc"),
+    texts("etherpad_admin_users", r"[\w.@-]{1,60}", "names of letters, digits and . _ - @, such as [admin],"),
+    number("etherpad_port", 1024, 65535),
+    *made_in_secrets_manager(
+        "etherpad_database_password",
+        "etherpad_passwords",
+        "etherpad_session_key",
+        "etherpad_api_key",
+        "etherpad_oidc_client_secret",
+    ),
+)
+
+
+def etherpad_together(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with an Etherpad stack's variables together."""
+    problems = stack_together(values, ETHERPAD)
+    authentication = values.get("etherpad_authentication", "none")
+    for needed, secret in (("users", "users_secret"), ("oidc", "oidc_secret")):
+        if authentication == needed and not values[f"{ETHERPAD}{secret}"]:
+            problems.append(
+                f"{ETHERPAD}{secret} is not set and etherpad_authentication is {needed}: the name of a secret of yours "
+                "is accepted."
+            )
     return problems
-
-
-def part(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The values whose names begin with the prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
 STACKS = {
@@ -253,5 +314,22 @@ STACKS = {
         ),
         own=WORDPRESS_RULES,
         cross=wordpress_together,
+    ),
+    "etherpad": Stack(
+        application="etherpad",
+        roles=(
+            "etherpad",
+            "etherpad_stack",
+            "lease",
+            "lease_table",
+            "network",
+            "secret",
+            "database",
+            "load_balancer",
+            "fleet",
+            "image",
+        ),
+        own=ETHERPAD_RULES,
+        cross=etherpad_together,
     ),
 }

@@ -19,7 +19,7 @@ options:
   stack:
     description: Name of the stack. Either this or O(role) is given.
     type: str
-    choices: [wordpress]
+    choices: [etherpad, wordpress]
   purpose:
     description: What the play is about to do with O(stack); destroying needs fewer variables, and a confirmation.
     type: str

@@ -333,5 +333,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     pytest-xdist hands out the first tests two by two. The life of the stack, which is the longest of all, is paired
     with one that is skipped.
     """
-    first = ["test_wordpress_stack.py", "test_oldest.py", "test_cut_and_rerun.py", "test_wrong_inputs.py"]
+    first = ["test_stacks.py", "test_oldest.py", "test_cut_and_rerun.py", "test_wrong_inputs.py"]
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))

@@ -16,7 +16,7 @@ from support.account import Account
 from support.control_plane import REPOSITORY
 from support.cutting_proxy import CuttingProxy, choose_cuts
 from support.figures import record
-from support.wordpress_account import INVENTORY, VARIABLES, announcements, bake, environment
+from support.stack_account import INVENTORY, VARIABLES, announcements, bake, environment
 
 PLAYBOOK = "playbooks/wordpress.yml"
 CUT_DEADLINE = 300
@@ -56,7 +56,7 @@ def run_until(cut, ansible, cloud):
 def test_a_run_that_was_cut_off_is_completed_by_the_next(run, ansible, cloud):
     count = 14 if os.environ.get("STACKYARD_SOAK") else 2
     seed = int(os.environ.get("STACKYARD_SEED") or random.SystemRandom().randrange(10_000))
-    bake(cloud)
+    bake(cloud, "wordpress")
     run()
     whole = Account(cloud.client)
     cuts = choose_cuts(cloud.writes(), count, seed)
@@ -65,7 +65,7 @@ def test_a_run_that_was_cut_off_is_completed_by_the_next(run, ansible, cloud):
     problems = {}
     for cut in cuts:
         cloud.reset()
-        bake(cloud)
+        bake(cloud, "wordpress")
         if not run_until(cut, ansible, cloud):
             problems[str(cut)] = ["the call was never made"]
             continue

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support.wordpress_account import announcements
+from support.stack_account import announcements
 
 TAGS = {"stackyard:environment": "demo", "stackyard:application": "wordpress"}
 NAME = "demo-wordpress"

@@ -1,18 +1,18 @@
 """The WordPress stack in check mode with the oldest ansible-core that the collection supports (`make test-oldest`).
 
-With a newer one test_wordpress_stack.py shows the same and more.
+With a newer one test_stacks.py shows the same and more.
 """
 
 from importlib.metadata import version
 
 import pytest
 
-from support.wordpress_account import INVENTORY, VARIABLES, announcements, bake, environment
+from support.stack_account import INVENTORY, VARIABLES, announcements, bake, environment
 
 
 @pytest.mark.skipif(not version("ansible-core").startswith("2.19."), reason="only with the oldest ansible-core")
 def test_the_stack_is_announced_on_an_empty_account(ansible, cloud):
-    bake(cloud)
+    bake(cloud, "wordpress")
     result = ansible.run_playbook(
         "playbooks/wordpress.yml",
         check=True,

@@ -1,4 +1,4 @@
-"""stack_leftovers: recovery points of EFS's automatic backups; all else is seen in test_wordpress_stack."""
+"""stack_leftovers: recovery points of EFS's automatic backups; all else is seen in test_stacks."""
 
 import json
 

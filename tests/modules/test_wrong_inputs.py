@@ -1,6 +1,6 @@
-"""Wrong input of the WordPress stack: one sentence that names the variable and what is accepted, and no write.
+"""Wrong input of each stack: one sentence that names the variable and what is accepted, and no write.
 
-Each line of the table is one run of playbooks/wordpress.yml with the local inventory and one thing wrong.
+Each line of a table is one run of the stack's playbook with the local inventory and one thing wrong.
 """
 
 import json
@@ -16,7 +16,8 @@ import pytest
 from support.figures import record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-P = "wordpress_stack_"
+# In place of it stands the stack's name in names and sentences.
+P = "STACK_stack_"
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Wrong:
     says: str
     variables: dict = field(default_factory=dict)
     environment: dict = field(default_factory=dict)
-    playbook: str = "wordpress.yml"
+    playbook: str = "STACK.yml"
 
 
 def one(kind, name, value, says):
@@ -57,36 +58,31 @@ SUBNETS = [
 ]
 
 
+WIDE = {f"{P}network_cidr": "10.42.0.0/16"}
+
+
 def subnets(**change):
     return [SUBNETS[0] | change, *SUBNETS[1:]]
 
 
-TABLE = [
+# What every stack refuses.
+EVERY = [
     # Types
-    one("type", f"{P}machines_min", "two", "a whole number of machines from 1 to 100"),
-    one("type", f"{P}machines_min", "2", "as JSON"),
     one("type", f"{P}database_multi_az", "maybe", "true or false"),
     one("type", f"{P}network_zones", "us-east-1a", "a list of two or three"),
-    one("type", f"{P}schedules", {"name": "night"}, "a list of mappings of name, recurrence"),
     one("type", f"{P}tags", ["cost"], "a mapping of tags"),
     one("type", "stackyard_aws", {"endpoint": "http://127.0.0.1"}, "a mapping with region"),
     # Ranges
-    one("range", f"{P}machines_max", 1000, "from 1 to 100"),
-    one("range", f"{P}machines_min", 0, "from 1 to 100"),
     one("range", f"{P}volume_gb", 1, "from 8 to 16384"),
     one("range", f"{P}database_storage_gb", 5, "from 20 to 65536"),
     one("range", f"{P}database_backup_days", 36, "from 0 to 35"),
     one("range", f"{P}secret_recovery_days", 3, "0, or a whole number of days from 7 to 30"),
-    one("range", f"{P}target_cpu_percent", 99, "from 10 to 90"),
     one("password too short", f"{P}password_length", 8, "from 16 to 128"),
     # Words
     one("word", f"{P}network_nat", "two", "one of none, one, zone"),
-    one("word", f"{P}database_engine", "postgres", "one of mysql, mariadb"),
-    one("word", f"{P}filesystem_throughput", "fast", "one of elastic, bursting"),
     one("word", f"{P}database_class", "t3.small", "such as db.t4g.small"),
     one("word", "stackyard_environment", "My Demo", "small letters, digits and single hyphens"),
     one("word", "stackyard_region", "virginia", "such as us-east-1"),
-    one("word", "wordpress_admin_email", "admin", "mail address"),
     one("word", f"{P}domain", "https://example.com/", "such as www.example.com"),
     # Addresses
     one("cidr", f"{P}network_cidr", "10.42.0.0", "prefix length from /16 to /24"),
@@ -98,26 +94,27 @@ TABLE = [
         "cidr overlaps",
         f"{P}network_subnets[1].cidr",
         "overlaps",
-        {f"{P}network_subnets": subnets(cidr="10.42.0.0/23")},
+        WIDE | {f"{P}network_subnets": subnets(cidr="10.42.0.0/23")},
     ),
     Wrong(
         "cidr does not fit",
         f"{P}network_subnets[0].cidr",
         "does not fit",
-        {f"{P}network_subnets": subnets(cidr="10.43.0.0/24")},
+        WIDE | {f"{P}network_subnets": subnets(cidr="10.43.0.0/24")},
     ),
     Wrong(
-        "cidr", f"{P}network_subnets[0].cidr", "from /16 to /28", {f"{P}network_subnets": subnets(cidr="10.42.9.0/30")}
+        "cidr",
+        f"{P}network_subnets[0].cidr",
+        "from /16 to /28",
+        WIDE | {f"{P}network_subnets": subnets(cidr="10.42.9.0/30")},
     ),
-    Wrong("missing subnet", f"{P}network_subnets", "lacks a subnet data", {f"{P}network_subnets": SUBNETS[:5]}),
+    Wrong("missing subnet", f"{P}network_subnets", "lacks a subnet data", WIDE | {f"{P}network_subnets": SUBNETS[:5]}),
     # Zones
     one("one zone", f"{P}network_zones", ["us-east-1a"], "two or three different"),
     one("zone twice", f"{P}network_zones", ["us-east-1a", "us-east-1a"], "two or three different"),
     one("unknown zone", f"{P}network_zones", ["us-east-1a", "us-east-1z"], "names us-east-1z"),
     one("zone elsewhere", f"{P}network_zones", ["eu-west-1a", "eu-west-1b"], "zones of stackyard_region"),
     # Together
-    Wrong("min above max", f"{P}machines_min", f"up to {P}machines_max (4)", {f"{P}machines_min": 9}),
-    Wrong("desired above max", f"{P}machines_desired", f"to {P}machines_max (4)", {f"{P}machines_desired": 5}),
     one("no way out", f"{P}network_interface_endpoints", ["ssm"], "could not reach AWS"),
     Wrong(
         "limit below size",
@@ -138,18 +135,14 @@ TABLE = [
     certificate("no file", "/nonexistent.pem", "the path of a PEM file on this machine"),
     certificate("key for certificate", "KEY", "a certificate in PEM form"),
     # Names
-    one("misspelt", f"{P}machine_min", 2, f"{P}machines_min is meant"),
-    one("misspelt", "wordpress_titel", "x", "wordpress_title is meant"),
     one("misspelt", "stackyard_enviroment", "demo", "stackyard_environment is meant"),
     one("misspelt", "network_ciddr", "10.0.0.0/16", "network_cidr is meant"),
-    one("secret in variables", "wordpress_admin_password", "correct-horse-battery-staple", "Secrets Manager"),
     one("undefined in a value", f"{P}domain", "{{ my_domain }}", "cannot be worked out"),
     # Missing
-    one("missing", "wordpress_admin_email", "", "is not set"),
     one("missing", "stackyard_environment", "", "is not set"),
     # What AWS knows
     one("image does not exist", f"{P}image_id", "ami-00000000000000001", "there is no such image"),
-    one("image of another", f"{P}image_id", "FOREIGN_IMAGE", "does not carry the tag stackyard:application=wordpress"),
+    one("image of another", f"{P}image_id", "FOREIGN_IMAGE", "does not carry the tag stackyard:application=STACK"),
     Wrong("no image yet", f"{P}image_id", "packer build", {"stackyard_environment": "other"}),
     one("unknown type", f"{P}instance_type", "t3.gigantic", "not on offer"),
     Wrong(
@@ -172,33 +165,91 @@ TABLE = [
     Wrong("no credentials", "AWS_PROFILE", "no AWS credentials", {"stackyard_aws": {"region": "us-east-1"}}),
     Wrong("endpoint down", "endpoint_url", "Nothing answers at http://127.0.0.1:9", {}, {"LOCALCLOUD_PORT": "9"}),
     # Destroying
-    Wrong("not confirmed", "stackyard_confirm", "demo-wordpress", {}, {}, "wordpress_destroy.yml"),
+    Wrong("not confirmed", "stackyard_confirm", "demo-STACK", {}, {}, "STACK_destroy.yml"),
     Wrong(
         "confirmed another",
         "stackyard_confirm",
-        "-e stackyard_confirm=demo-wordpress",
-        {"stackyard_confirm": "production-wordpress"},
+        "-e stackyard_confirm=demo-STACK",
+        {"stackyard_confirm": "production-STACK"},
         {},
-        "wordpress_destroy.yml",
+        "STACK_destroy.yml",
     ),
 ]
 
 
+# What a stack refuses of its own variables.
+OWN = {
+    "wordpress": [
+        one("type", f"{P}machines_min", "two", "a whole number of machines from 1 to 100"),
+        one("type", f"{P}machines_min", "2", "as JSON"),
+        one("type", f"{P}schedules", {"name": "night"}, "a list of mappings of name, recurrence"),
+        one("range", f"{P}machines_max", 1000, "from 1 to 100"),
+        one("range", f"{P}machines_min", 0, "from 1 to 100"),
+        one("range", f"{P}target_cpu_percent", 99, "from 10 to 90"),
+        one("word", f"{P}database_engine", "postgres", "one of mysql, mariadb"),
+        one("word", f"{P}filesystem_throughput", "fast", "one of elastic, bursting"),
+        one("word", "wordpress_admin_email", "admin", "mail address"),
+        Wrong("min above max", f"{P}machines_min", f"up to {P}machines_max (4)", {f"{P}machines_min": 9}),
+        Wrong("desired above max", f"{P}machines_desired", f"to {P}machines_max (4)", {f"{P}machines_desired": 5}),
+        one("misspelt", f"{P}machine_min", 2, f"{P}machines_min is meant"),
+        one("misspelt", "wordpress_titel", "x", "wordpress_title is meant"),
+        one("secret in variables", "wordpress_admin_password", "correct-horse-battery-staple", "Secrets Manager"),
+        one("missing", "wordpress_admin_email", "", "is not set"),
+    ],
+    "etherpad": [
+        one("type", f"{P}lease", "yes please", "true or false"),
+        one("type", "etherpad_admin_users", "admin", "names of letters"),
+        one("range", "etherpad_port", 80, "from 1024 to 65535"),
+        one("word", f"{P}database_engine", "oracle", "one of mysql, mariadb, postgres"),
+        one("word", "etherpad_authentication", "ldap", "one of none, users, oidc"),
+        one("users without passwords", "etherpad_authentication", "users", "etherpad_stack_users_secret is not set"),
+        one("client without secret", "etherpad_authentication", "oidc", "etherpad_stack_oidc_secret is not set"),
+        one("misspelt", f"{P}leese", True, f"{P}lease is meant"),
+        one("misspelt", "etherpad_titel", "x", "etherpad_title is meant"),
+        one("more than one machine", f"{P}machines_max", 2, "edits would be lost"),
+        one("secret in variables", "etherpad_passwords", {"admin": "correct-horse-battery"}, "Secrets Manager"),
+    ],
+}
+
+
+def of_stack(application, value):
+    """Put the stack's name into a line of a table."""
+    if isinstance(value, str):
+        return value.replace("STACK", application)
+    if isinstance(value, dict):
+        return {of_stack(application, name): of_stack(application, entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [of_stack(application, entry) for entry in value]
+    return value
+
+
+@pytest.fixture(params=OWN)
+def application(request):
+    return request.param
+
+
 @pytest.fixture
-def prepared(cloud, tmp_path):
+def table(application):
+    lines = EVERY + OWN[application]
+    return [Wrong(**{name: of_stack(application, value) for name, value in vars(line).items()}) for line in lines]
+
+
+@pytest.fixture
+def prepared(cloud, tmp_path, application):
     """An account with an image of another application, and files that are no certificates."""
     ec2 = cloud.client("ec2")
     instance = ec2.run_instances(ImageId=ec2.describe_images()["Images"][0]["ImageId"], MinCount=1, MaxCount=1)
     instance_id = instance["Instances"][0]["InstanceId"]
     images = {}
-    for application in ("wordpress", "etherpad"):
-        tags = [{"Key": "stackyard:application", "Value": application}]
-        images[application] = ec2.create_image(
-            InstanceId=instance_id, Name=application, TagSpecifications=[{"ResourceType": "image", "Tags": tags}]
+    for name in (application, "another"):
+        tags = [{"Key": "stackyard:application", "Value": name}]
+        images[name] = ec2.create_image(
+            InstanceId=instance_id, Name=name, TagSpecifications=[{"ResourceType": "image", "Tags": tags}]
         )["ImageId"]
     ec2.terminate_instances(InstanceIds=[instance_id])
-    cloud.client("ssm").put_parameter(Name="/stackyard/demo/wordpress/image", Value=images["wordpress"], Type="String")
-    words = {"FOREIGN_IMAGE": images["etherpad"]}
+    parameter = f"/stackyard/demo/{application}/image"
+    cloud.client("ssm").put_parameter(Name=parameter, Value=images[application], Type="String")
+    words = {"FOREIGN_IMAGE": images["another"]}
     for word, content in (
         ("NOT_PEM", "certificate\n"),
         ("KEY", KEY),
@@ -252,14 +303,14 @@ def refuse(wrong, ansible, words, number):
     return None
 
 
-def test_every_wrong_input_is_refused_before_anything_is_written(ansible, cloud, prepared):
+def test_every_wrong_input_is_refused_before_anything_is_written(ansible, cloud, application, table, prepared):
     workers = min(4, max(2, os.cpu_count() or 2))
     with ThreadPoolExecutor(workers) as pool:
-        answers = list(pool.map(lambda n: refuse(TABLE[n], ansible, prepared, n), range(len(TABLE))))
-    problems = [f"{w.kind}: {w.variables}: {answer}" for w, answer in zip(TABLE, answers, strict=True) if answer]
-    figures = {"wrong_inputs_tried": len(TABLE), "wrong_inputs_refused": answers.count(None)}
+        answers = list(pool.map(lambda n: refuse(table[n], ansible, prepared, n), range(len(table))))
+    problems = [f"{w.kind}: {w.variables}: {answer}" for w, answer in zip(table, answers, strict=True) if answer]
+    figures = {"wrong_inputs_tried": len(table), "wrong_inputs_refused": answers.count(None)}
     print(figures)
-    record("wordpress", **figures)
+    record(application, **figures)
     assert cloud.writes() == []
     assert problems == [], "\n" + "\n".join(problems)
-    assert len(TABLE) >= 30
+    assert len(table) >= 30

@@ -1,4 +1,4 @@
-"""The whole WordPress stack against the control plane: announced, made, repeated, destroyed, made again.
+"""Each whole stack against the control plane: announced, made, repeated, destroyed, made again.
 
 What runs on machines is not here (tests/stacks): without machines nothing completes a launch hook, so the play does not
 wait for the fleet.
@@ -9,35 +9,43 @@ import re
 
 import pytest
 
-from support.wordpress_account import INVENTORY, VARIABLES, announcements, bake, environment
+from support.stack_account import INVENTORY, VARIABLES, announcements, bake, environment
 
-STACK = "demo-wordpress"
-CONFIRM = {"stackyard_confirm": STACK}
 # What the local inventory leaves out and an account would have.
 OPTIONS = {
-    "wordpress_stack_filesystem_backup": True,
-    "wordpress_stack_schedules": [{"name": "night", "recurrence": "0 22 * * *", "min_size": 2, "max_size": 2}],
+    "wordpress": {
+        "wordpress_stack_filesystem_backup": True,
+        "wordpress_stack_schedules": [{"name": "night", "recurrence": "0 22 * * *", "min_size": 2, "max_size": 2}],
+    },
+    "etherpad": {"etherpad_stack_database_engine": "postgres", "etherpad_stack_database_engine_version": "17"},
 }
+# How many values must not be seen anywhere.
+SECRETS = {"wordpress": 10, "etherpad": 4}
+
+
+@pytest.fixture(params=OPTIONS)
+def application(request):
+    return request.param
 
 
 @pytest.fixture
-def stack(ansible, cloud):
-    """Runs a playbook of the stack; an image is there, as after a bake."""
-    bake(cloud)
+def stack(ansible, cloud, application):
+    """Runs a playbook of the stack, by default the one that makes it; an image is there, as after a bake."""
+    bake(cloud, application)
 
-    def run(playbook="wordpress", variables=None, **options):
+    def run(playbook=application, variables=None, **options):
         return ansible.run_playbook(
             f"playbooks/{playbook}.yml",
             arguments=(*INVENTORY, *options.pop("arguments", ())),
             environment=environment(cloud.endpoint),
-            extra_vars={**VARIABLES, **OPTIONS, **(variables or {})},
+            extra_vars={**VARIABLES, **OPTIONS[application], **(variables or {})},
             **options,
         )
 
     return run
 
 
-def left(cloud):
+def left(cloud, name):
     """Every resource of EC2 and its neighbours that carries the stack's name, but what is kept."""
     ec2, filters = cloud.client("ec2"), [{"Name": "tag:stackyard:environment", "Values": ["demo"]}]
     found = [v["VpcId"] for v in ec2.describe_vpcs(Filters=filters)["Vpcs"]]
@@ -48,8 +56,9 @@ def left(cloud):
     found += [t["TargetGroupName"] for t in cloud.client("elbv2").describe_target_groups()["TargetGroups"]]
     found += [d["DBInstanceIdentifier"] for d in cloud.client("rds").describe_db_instances()["DBInstances"]]
     found += [f["FileSystemId"] for f in cloud.client("efs").describe_file_systems()["FileSystems"]]
+    found += cloud.client("dynamodb").list_tables()["TableNames"]
     found += [s["Name"] for s in cloud.client("secretsmanager").list_secrets()["SecretList"]]
-    found += [r["RoleName"] for r in cloud.client("iam").list_roles()["Roles"] if r["RoleName"] == STACK]
+    found += [r["RoleName"] for r in cloud.client("iam").list_roles()["Roles"] if r["RoleName"] == name]
     groups = cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
     return found + [g["AutoScalingGroupName"] for g in groups]
 
@@ -64,22 +73,35 @@ def secret_values(cloud):
     return values
 
 
-def test_life_of_the_stack(stack, cloud):
+def back_up(cloud):
+    """Have AWS back the file systems up, as it does by itself; returns the recovery points."""
+    return [
+        cloud.client("backup").start_backup_job(
+            BackupVaultName="aws/efs/automatic-backup-vault",
+            ResourceArn=files["FileSystemArn"],
+            IamRoleArn="arn:aws:iam::1:role/backup",
+        )["RecoveryPointArn"]
+        for files in cloud.client("efs").describe_file_systems()["FileSystems"]
+    ]
+
+
+def test_life_of_the_stack(stack, cloud, application):
+    name = f"demo-{application}"
+    confirm, destroy = {"stackyard_confirm": name}, f"{application}_destroy"
     announced = stack(check=True)
     assert cloud.writes() == []
     created = stack(arguments=("-vvv",))
     assert announcements(announced) == announcements(created)
     assert cloud.server_errors() == []
     scheduled = cloud.client("autoscaling").describe_scheduled_actions()["ScheduledUpdateGroupActions"]
-    assert [(action["ScheduledActionName"], action["MaxSize"]) for action in scheduled] == [("night", 2)]
+    wanted = OPTIONS[application].get(f"{application}_stack_schedules", [])
+    assert [action["ScheduledActionName"] for action in scheduled] == [schedule["name"] for schedule in wanted]
 
     values = secret_values(cloud)
-    assert len(values) == 10
+    assert len(values) == SECRETS[application]
     shown = created.stdout + created.stderr
     assert [value for value in values if value in shown] == []
-    templates = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=STACK)[
-        "LaunchTemplateVersions"
-    ]
+    templates = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=name)["LaunchTemplateVersions"]
     assert not [v for v in values if v in json.dumps(templates, default=str)]
 
     cloud.forget_requests()
@@ -90,31 +112,28 @@ def test_life_of_the_stack(stack, cloud):
 
     before = cloud.client("rds").describe_db_instances()["DBInstances"][0]
     assert before["DeletionProtection"]
-    uploads = cloud.client("efs").describe_file_systems()["FileSystems"][0]["FileSystemArn"]
-    backup = cloud.client("backup").start_backup_job(
-        BackupVaultName="aws/efs/automatic-backup-vault", ResourceArn=uploads, IamRoleArn="arn:aws:iam::1:role/backup"
-    )["RecoveryPointArn"]
-    announced = stack("wordpress_destroy", CONFIRM, check=True)
-    destroyed = stack("wordpress_destroy", CONFIRM)
+    backups = back_up(cloud)
+    announced = stack(destroy, confirm, check=True)
+    destroyed = stack(destroy, confirm)
     assert announcements(announced) == announcements(destroyed)
-    assert left(cloud) == []
-    again = stack("wordpress_destroy", CONFIRM)
+    assert left(cloud, name) == []
+    again = stack(destroy, confirm)
     assert announcements(again) == []
     kept = cloud.client("rds").describe_db_snapshots()["DBSnapshots"]
     assert [{t["Key"]: t["Value"] for t in s["TagList"]}["stackyard:keep"] for s in kept] == ["true"]
     told = again.task("Tell what was kept")["msg"]
     assert kept[0]["DBSnapshotIdentifier"] in told
-    assert "/stackyard/demo/wordpress/image" in told
-    assert backup in told
+    assert f"/stackyard/demo/{application}/image" in told
+    assert all(backup in told for backup in backups)
 
     # Under the same name again, with secrets of its own.
     assert announcements(stack()) == announcements(created)
     assert not set(secret_values(cloud)) & set(values)
-    purged = stack("wordpress_destroy", CONFIRM | {"stackyard_purge": "true"})
-    [why, *what] = purged.task("Tell what was kept")["msg"]
-    assert why.startswith("Kept by AWS")
-    assert what == [backup]
-    assert left(cloud) == []
+    purged = stack(destroy, confirm | {"stackyard_purge": "true"})
+    told = purged.task("Tell what was kept")["msg"]
+    assert told[0].startswith("Kept by AWS" if backups else f"Nothing is left of {name}")
+    assert told[1:] == backups
+    assert left(cloud, name) == []
     assert len(cloud.client("rds").describe_db_snapshots()["DBSnapshots"]) == 0
     assert cloud.client("ec2").describe_images(Owners=["self"])["Images"] == []
     assert cloud.client("ssm").describe_parameters()["Parameters"] == []
