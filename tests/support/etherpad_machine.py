@@ -46,8 +46,7 @@ class Machine:
         self.host = testinfra.get_host(f"podman://{name}")
         self.database_host = testinfra.get_host("podman://etherpad-database")
         self.engine = "postgresql" if name == "etherpad-postgresql" else "mysql"
-        self.database_units = ["mariadb"] if self.engine == "mysql" else ["postgresql@*-main"]
-        self.account_suffix = "'@'%"
+        self.database_unit = "mariadb.service" if self.engine == "mysql" else "postgresql@*-main.service"
 
     def get(self, path: str, *, headers: dict[str, str] | None = None, options: str = "", most: float = 30) -> Answer:
         """Ask for a path."""
@@ -84,8 +83,8 @@ class Machine:
         return name
 
     def text(self, pad: str) -> str:
-        """Return what is in a pad."""
-        return self.api("getText", padID=pad)["data"]["text"]
+        """Return what is in a pad, without the empty lines at its end, of which Etherpad adds one."""
+        return self.api("getText", padID=pad)["data"]["text"].rstrip("\n")
 
     def wait_for_health(self, healthy: bool, seconds: int = 60) -> Answer:
         """Wait until /healthz says so."""
@@ -113,9 +112,11 @@ class Machine:
 
     def database(self, action: str) -> None:
         """Start, stop, freeze or thaw the database."""
-        unit = self.database_units[0]
+        unit = self.database_unit
         if action == "start" and self.engine == "postgresql":
-            unit = "postgresql"
+            # A pattern finds only what runs.
+            unit = "postgresql.service"
+            action = "restart"
         if action in ("freeze", "thaw"):
             signal = "STOP" if action == "freeze" else "CONT"
             self.database_host.check_output(f"systemctl kill --signal={signal} '{unit}'")
@@ -126,6 +127,10 @@ class Machine:
         """Run code with the machine's own Python as root; it can use ``connect(settings)``."""
         words = " ".join(shlex.quote(word) for word in arguments)
         return self.host.run(f"python3 -c {shlex.quote(CONNECT + code)} {words}")
+
+    def said_since(self, seconds: str) -> str:
+        """What the unit has said since a time of the machine's clock."""
+        return self.host.check_output(f"journalctl --no-pager -o cat --since @{seconds} -u etherpad")
 
     def journal(self, lines: int = 60) -> str:
         """What the unit has said last."""

@@ -9,7 +9,9 @@ from support.etherpad_machine import MACHINES, Machine
 
 @pytest.fixture(scope="session", params=MACHINES)
 def machine(request):
-    return Machine(request.param)
+    found = Machine(request.param)
+    found.wait_for_health(True)
+    return found
 
 
 @pytest.hookimpl(hookwrapper=True)

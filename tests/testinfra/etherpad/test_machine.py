@@ -29,7 +29,7 @@ def test_pages_are_the_site_s(machine):
 
 
 def test_new_pad_begins_with_the_default_text_as_it_stands(machine):
-    assert machine.text(machine.new_pad()) == "${HOME:not this}\n"
+    assert machine.text(machine.new_pad()) == "${HOME:not this}"
 
 
 def test_settings_are_what_was_asked(machine):
@@ -60,15 +60,12 @@ def test_pad_is_kept_over_a_restart(machine):
     pad = machine.new_pad(text)
     machine.host.check_output("systemctl restart etherpad")
     machine.wait_for_health(True)
-    assert machine.text(pad) == text
+    assert machine.text(pad) == text.rstrip("\n")
 
 
 def test_export_as_text_and_html(machine):
     pad = machine.new_pad("To be exported\n")
-    assert (
-        machine.get(f"/p/{pad}/export/txt").body == "To be exported\n\n"
-        or "To be exported" in machine.get(f"/p/{pad}/export/txt").body
-    )
+    assert machine.get(f"/p/{pad}/export/txt").body.strip() == "To be exported"
     page = machine.get(f"/p/{pad}/export/html")
     assert page.status == 200
     assert "To be exported" in page.body
@@ -87,7 +84,7 @@ def test_administrator_s_pages_need_a_password(machine, page):
     assert machine.get(page, options="-L").status in (301, 401)
     assert machine.get(page, headers=basic("admin", "not this one")).status == 401
     assert machine.get(page, headers=basic("ada", PASSWORDS["ada"])).status == 403
-    assert machine.get(page, headers=basic("admin", PASSWORDS["admin"])).status in (200, 301)
+    assert machine.get(page, headers=basic("admin", PASSWORDS["admin"])).status in (200, 301, 302)
 
 
 def test_session_is_accepted_by_the_next_process(machine):
@@ -132,9 +129,9 @@ def test_health_follows_the_database_and_editing_works_again(machine):
     finally:
         machine.database("start")
     machine.wait_for_health(True)
-    assert machine.text(pad) == "before\n"
+    assert machine.text(pad) == "before"
     assert machine.api("setText", padID=pad, text="after\n")["code"] == 0
-    assert machine.text(pad) == "after\n"
+    assert machine.text(pad) == "after"
 
 
 def test_health_is_told_in_time_by_a_database_that_hangs(machine):
@@ -185,7 +182,7 @@ def test_stop_is_graceful_and_in_time(machine):
         machine.host.run("systemctl stop reader")
         machine.host.check_output("systemctl start etherpad")
     machine.wait_for_health(True)
-    assert machine.text(pad) == "last words\n"
+    assert machine.text(pad) == "last words"
 
 
 def test_etherpad_belongs_to_the_target_alone(machine):
@@ -200,8 +197,10 @@ def test_etherpad_belongs_to_the_target_alone(machine):
 
 
 def test_nothing_else_listens(machine):
-    listening = machine.host.check_output("ss -Hltnp | grep node || true").splitlines()
-    assert [line.split()[3] for line in listening] == ["0.0.0.0:9001"]
+    # From the kernel: state 0A is LISTEN, and addresses are written in hexadecimal.
+    rows = machine.host.check_output("cat /proc/net/tcp /proc/net/tcp6").splitlines()
+    listening = {row.split()[1] for row in rows if row.split()[3] == "0A"}
+    assert {address for address in listening if not address.startswith("0100007F")} == {f"00000000:{9001:04X}"}
 
 
 def test_secrets_are_not_for_others(machine):
@@ -254,15 +253,19 @@ def test_no_secret_is_told(machine):
 def test_code_cannot_be_written_to(machine):
     host = machine.host
     main = host.check_output("systemctl show -P MainPID etherpad")
-    inside = f"nsenter --target {main} --mount setpriv --reuid=etherpad --regid=etherpad --clear-groups"
+    as_user = "setpriv --reuid=etherpad --regid=etherpad --clear-groups"
+    # The files as the process sees them.
+    root = f"/proc/{main}/root"
     for path in ("/srv/etherpad/current/x", "/srv/etherpad/current/src/x", "/etc/etherpad/x", "/run/etherpad/x", "/x"):
-        assert host.run(f"{inside} touch {path}").rc != 0, path
-    assert host.run(f"{inside} touch /var/cache/etherpad/x /srv/etherpad/current/var/x").rc == 0
+        assert host.run(f"{as_user} touch {root}{path}").rc != 0, path
+    written = host.run(f"{as_user} touch {root}/var/cache/etherpad/var/x")
+    assert written.rc == 0, written.stderr
+    assert host.file("/srv/etherpad/current/var/x").exists
 
 
 def test_sandbox_is_as_tight_as_the_readme_says(machine):
     exposure = machine.host.check_output("systemd-analyze security --no-pager etherpad.service").splitlines()[-1]
-    assert float(exposure.split(":")[1].split()[0]) <= 1.5, exposure
+    assert float(exposure.split(":")[1].split()[0]) <= 1.3, exposure
 
 
 def test_stranger_s_certificate_is_refused(machine):
@@ -274,9 +277,10 @@ def test_stranger_s_certificate_is_refused(machine):
         f"-keyout /dev/null -out {authority}"
     )
     try:
+        began = host.check_output("date +%s")
         host.run("systemctl --no-block restart etherpad")
-        said = wait(machine.journal, lambda text: "trying again" in text, 20)
-        assert "certificate" in said.splitlines()[-1]
+        said = wait(lambda: machine.said_since(began), lambda text: "trying again" in text, 20)
+        assert "certificate" in said
         assert machine.get("/healthz").status == 0
     finally:
         host.check_output(f"cp -p /root/authority.pem {authority}")
@@ -291,9 +295,10 @@ def test_certificate_for_another_name_is_refused(machine):
     host.check_output(f"cp -p {path} /root/database.json")
     host.run(f"cat > {path} <<'END'\n{json.dumps(config | {'host': address})}\nEND\n")
     try:
+        began = host.check_output("date +%s")
         host.run("systemctl --no-block restart etherpad")
-        said = wait(machine.journal, lambda text: "trying again" in text, 20)
-        assert "certificate" in said.splitlines()[-1]
+        said = wait(lambda: machine.said_since(began), lambda text: "trying again" in text, 20)
+        assert "certificate" in said
     finally:
         host.check_output(f"cp -p /root/database.json {path}")
     machine.wait_for_health(True)
@@ -305,7 +310,6 @@ def test_connections_are_encrypted(machine):
         assert int(ciphers[0]) > 0
         assert machine.query("SELECT ssl_type FROM mysql.user WHERE User = 'etherpad_0'") == ["ANY"]
     else:
-        rows = machine.query(
-            "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'etherpad_0'"
-        )
-        assert rows == ["t"]
+        # Idle connections are gone after a second.
+        question = "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'etherpad_0'"
+        wait(lambda: (machine.api("listAllPads"), machine.query(question))[1], lambda rows: rows == ["t"], 10)
