@@ -84,12 +84,20 @@ while not os.path.exists("/root/held-go"):
 )
 
 
-def written(machine, mark):
-    return machine.query(
-        f"SELECT COUNT(*) FROM store WHERE \"key\" = 'molecule:{mark}'".replace('"key"', "`key`")
-        if machine.engine == "mysql"
-        else f"SELECT COUNT(*) FROM store WHERE key = 'molecule:{mark}'"
-    ) == ["1"]
+def mark() -> str:
+    """A name for what one connection writes."""
+    return f"mark-{random.randrange(10**9)}"
+
+
+def stored(machine, key: str) -> list[str]:
+    """What the database has under a key."""
+    column = "`key`" if machine.engine == "mysql" else "key"
+    return machine.query(f"SELECT value FROM store WHERE {column} = '{key}'")
+
+
+def written(machine, name: str) -> bool:
+    """Tell whether a connection has written."""
+    return stored(machine, f"molecule:{name}") == ['"written"']
 
 
 def hold_connection(machine, settings_file, mark):
@@ -115,37 +123,35 @@ def end_of(machine, mark):
 
 def test_open_connection_can_write_while_nobody_else_fences(machine, tokens):
     """The counterpart of the next test: without it, that one would prove nothing."""
-    hold_connection(machine, "/run/etherpad/settings.json", "alone")
-    assert end_of(machine, "alone") == "success"
-    assert written(machine, "alone")
+    alone = mark()
+    hold_connection(machine, "/run/etherpad/settings.json", alone)
+    assert end_of(machine, alone) == "success"
+    assert written(machine, alone)
 
 
 def test_second_holder_ends_the_first_one_s_open_connection(machine, tokens):
     pad = machine.new_pad("of the first\n")
-    hold_connection(machine, "/run/etherpad/settings.json", "first")
+    of_first, of_second = mark(), mark()
+    hold_connection(machine, "/run/etherpad/settings.json", of_first)
     second = tokens(7)
     taken = second.fence()
     assert taken.rc == 0, taken.stderr
     assert "holder 7" in taken.stdout
     assert machine.accounts() == ["etherpad_7"]
-    assert end_of(machine, "first") == "exit-code"
-    assert not written(machine, "first")
+    assert end_of(machine, of_first) == "exit-code"
+    assert not written(machine, of_first)
     # Etherpad itself, with its pool of connections, is the first holder too: it writes nothing and turns unhealthy.
     answer = machine.api("setText", padID=pad, text="too late\n")
     assert answer["code"] != 0
     machine.wait_for_health(False, 10)
     # The new holder reads what the first one wrote, and writes.
     second.machine.host.check_output(f"cp {second.folder}/run/settings.json /root/held-second.json")
-    hold_connection(machine, "/root/held-second.json", "second")
-    assert end_of(machine, "second") == "success"
-    assert written(machine, "second")
-    stored = machine.query(
-        f"SELECT value FROM store WHERE `key` = 'pad:{pad}'"
-        if machine.engine == "mysql"
-        else f"SELECT value FROM store WHERE key = 'pad:{pad}'"
-    )
-    assert "of the first" in stored[0]
-    assert "too late" not in stored[0]
+    hold_connection(machine, "/root/held-second.json", of_second)
+    assert end_of(machine, of_second) == "success"
+    assert written(machine, of_second)
+    document = stored(machine, f"pad:{pad}")[0]
+    assert "of the first" in document
+    assert "too late" not in document
 
 
 def test_earlier_holder_is_refused(machine, tokens):
