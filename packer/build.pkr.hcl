@@ -27,6 +27,7 @@ build {
         image_name          = local.name
         image_version       = local.version
         image_software_list = local.software_list
+        image_variables     = keys(merge(local.given...))
       })],
       flatten([for path in var.variable_files : ["--extra-vars", "@${abspath(path)}"]]),
     )
@@ -37,11 +38,10 @@ build {
     strip_path = true
 
     custom_data = {
-      application    = var.application
-      version        = local.version
-      region         = var.region
-      revision       = local.revision
-      variable_files = jsonencode([for path in var.variable_files : abspath(path)])
+      application = var.application
+      version     = local.version
+      region      = var.region
+      revision    = local.revision
     }
   }
 }

@@ -36,7 +36,7 @@ variable "architecture" {
 variable "variable_files" {
   type        = list(string)
   default     = []
-  description = "YAML files with role variables that hold for the image (versions, plugins, mirrors), relative to where packer runs or absolute. Later files win. No secrets: they would be in the image."
+  description = "YAML files with role variables that hold for the image (versions, plugins, mirrors), relative to where packer runs or absolute. Later files win. The image remembers them, and its machines configure themselves with them. No secrets: everybody on the machine may read them."
 
   validation {
     condition     = alltrue([for path in var.variable_files : can(keys(yamldecode(file(abspath(path)))))])

@@ -111,6 +111,11 @@ def parse(content: Any, path: str = DEFAULT_PATH) -> BootDocument:
     )
 
 
+def is_role_variable(name: str) -> bool:
+    """Whether a role may have a variable of that name; Ansible keeps its own apart."""
+    return bool(_VARIABLE.match(name))
+
+
 def _refuse(path: str, reason: str) -> BootDocumentError:
     return BootDocumentError(f"The boot document {path} {reason}.")
 
@@ -120,7 +125,7 @@ def _role_variables(content: dict[str, Any], path: str) -> tuple[dict[str, Secre
     for part, mapping in (("secrets", secrets), ("variables", variables)):
         if not isinstance(mapping, dict):
             raise _refuse(path, f"has '{part}' that is not a mapping of role variables")
-        wrong = sorted(name for name in mapping if not _VARIABLE.match(name))
+        wrong = sorted(name for name in mapping if not is_role_variable(name))
         if wrong:
             raise _refuse(path, f"has under '{part}' what is no role variable's name: {', '.join(wrong)}")
     twice = sorted(set(secrets) & set(variables))

@@ -7,10 +7,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: boot_variables
 version_added: 0.1.0
-short_description: Read a machine's boot document and the secrets that it names
+short_description: Read what a machine is made of, its boot document, and the secrets that this names
 description:
   - Runs on a machine that a fleet launched. Reads the boot document, a JSON file that holds the role variables of
     this machine and, for those that are secret, the names of secrets in AWS Secrets Manager.
+  - Below them are the role variables that the machine's image was made with, from the image's record: what the document
+    gives wins.
   - Fetches each secret once, with the credentials of the instance's own role, and returns every variable with its
     value.
   - Changes nothing, in check mode or without.
@@ -21,6 +23,10 @@ options:
     description: The boot document.
     type: path
     default: /etc/stackyard/boot.json
+  image_path:
+    description: The image's record, which the build has left in the image. A machine without one has no such variables.
+    type: path
+    default: /etc/stackyard/image.json
   timeout:
     description:
       - Seconds to wait, in all, for credentials and for Secrets Manager to become reachable.
@@ -76,7 +82,7 @@ group:
   type: str
   sample: demo-wordpress
 variables:
-  description: Every role variable of the document with its value, secrets included.
+  description: Every role variable of the image and of the document with its value, secrets included.
   returned: success
   type: dict
   sample: {"wordpress_site_url": "https://www.example.com", "wordpress_database_password": "..."}
@@ -93,7 +99,7 @@ with contextlib.suppress(ImportError):  # reported by main()
     import botocore.exceptions
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.stackyard.aws.plugins.module_utils import boot_document
+from ansible_collections.stackyard.aws.plugins.module_utils import boot_document, image_record
 
 PAUSE = 1.0
 
@@ -205,6 +211,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "default": boot_document.DEFAULT_PATH},
+            "image_path": {"type": "path", "default": image_record.DEFAULT_PATH},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -216,9 +223,10 @@ def main() -> None:
 
     try:
         document = boot_document.read(module.params["path"])
+        baked = image_record.read(module.params["image_path"])
         secrets = Secrets(document.region, module.params["timeout"])
         values = {name: secrets.value(name, reference) for name, reference in document.secrets.items()}
-    except (boot_document.BootDocumentError, SecretError) as error:
+    except (boot_document.BootDocumentError, image_record.ImageRecordError, SecretError) as error:
         module.fail_json(msg=str(error))
 
     module.exit_json(
@@ -227,7 +235,7 @@ def main() -> None:
         environment=document.environment,
         region=document.region,
         group=document.group,
-        variables={**document.variables, **values},
+        variables={**baked, **document.variables, **values},
     )
 
 

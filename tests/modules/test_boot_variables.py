@@ -15,9 +15,13 @@ NAME = "stackyard/demo/wordpress/database"
 def boot(ansible, cloud, tmp_path: Path):
     """Runs the module with the environment that a machine's unit has."""
 
-    def run(document: Any, *, credentials: bool = True, endpoint: str = cloud.endpoint, **options: Any) -> Any:
-        path = tmp_path / "boot.json"
-        path.write_text(document if isinstance(document, str) else json.dumps(document))
+    def run(
+        document: Any, *, image: Any = None, credentials: bool = True, endpoint: str = cloud.endpoint, **options: Any
+    ) -> Any:
+        path, record = tmp_path / "boot.json", tmp_path / "image.json"
+        for file, content in ((path, document), (record, image)):
+            if content is not None:
+                file.write_text(content if isinstance(content, str) else json.dumps(content))
         environment = {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -29,7 +33,7 @@ def boot(ansible, cloud, tmp_path: Path):
             environment |= {"AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
         task = {
             "name": "Read",
-            "stackyard.aws.boot_variables": {"path": str(path), "timeout": 0},
+            "stackyard.aws.boot_variables": {"path": str(path), "image_path": str(record), "timeout": 0},
             "environment": environment,
             "vars": {"ansible_python_interpreter": sys.executable},
         }
@@ -74,6 +78,36 @@ def test_variables_and_secrets_come_together(boot, cloud) -> None:
     assert result["changed"] is False
     assert len(cloud.requests()) == 3, "each secret is fetched once"
     assert cloud.writes() == []
+
+
+def test_what_the_image_was_made_with_is_below_the_document(boot, cloud) -> None:
+    secret(cloud, "value", "plain")
+    image = {
+        "application": "wordpress",
+        "version": "6.8",
+        "variables": {"wordpress_version": "6.8", "wordpress_title": "Baked", "a_password": "baked"},
+    }
+    given = document(variables={"wordpress_title": "Given"}, secrets={"a_password": {"secret": "plain"}})
+    assert boot(given, image=image).last["variables"] == {
+        "wordpress_version": "6.8",
+        "wordpress_title": "Given",
+        "a_password": "value",
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("{", "is not JSON"),
+        ([], "must hold a JSON object with the mapping 'variables'."),
+        ({"variables": ["a"]}, "must hold a JSON object with the mapping 'variables'."),
+        ({"variables": {"ansible_host": "a"}}, "holds what is no role variable: ansible_host."),
+    ],
+)
+def test_a_broken_record_of_the_image_is_told(boot, image: Any, words: str) -> None:
+    said = boot(document(), image=image, expect_failure=True).last["msg"]
+    assert said.startswith("The image's record ")
+    assert words in said
 
 
 def test_check_mode_reads_the_same(boot, cloud) -> None:

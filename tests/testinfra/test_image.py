@@ -60,6 +60,15 @@ def test_nothing_is_left_of_the_build(image):
     assert looked.rc == 0, looked.stdout + looked.stderr
 
 
+def test_image_tells_what_it_was_made_with(image):
+    record = image.file("/etc/stackyard/image.json")
+    assert (record.user, record.group, record.mode) == ("root", "root", 0o644)
+    assert record.content_string.endswith("}\n")
+    told = json.loads(record.content_string)
+    assert told["application"] == APPLICATION
+    assert told["variables"].get(f"{APPLICATION}_version", told["version"]) == told["version"]
+
+
 @wordpress
 def test_configurations_are_valid(host):
     assert host.run("nginx -t").rc == 0

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: manifest_build
+name: manifest_image
 version_added: 0.1.0
-short_description: What Packer built last
+short_description: The image that Packer built last
 description:
-  - Returns the image that the last run of Packer has made in a region, and what it was made with, from its manifest.
+  - Returns the id of the image that the last run of Packer has made in a region, from its manifest.
 options:
   _input:
     description: The manifest, parsed.
@@ -25,27 +25,26 @@ author:
 EXAMPLES = r"""
 - name: Say which image was built last
   ansible.builtin.debug:
-    msg: "{{ lookup('ansible.builtin.file', manifest) | from_json | stackyard.aws.manifest_build('us-east-1') }}"
+    msg: "{{ lookup('ansible.builtin.file', manifest) | from_json | stackyard.aws.manifest_image('us-east-1') }}"
   vars:
     manifest: packer/manifests/wordpress.json
 """
 
 RETURN = r"""
 _value:
-  description: The id of the image, and the files with role variables that Packer was given.
-  type: dict
-  sample: {image_id: ami-0123456789abcdef0, variable_files: [/home/me/image.yml]}
+  description: The id of the image.
+  type: str
+  sample: ami-0123456789abcdef0
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
 
-def manifest_build(manifest: Mapping[str, Any], region: str) -> dict[str, Any]:
-    """Return the image that the last build made in a region, and the files that it was given."""
+def manifest_image(manifest: Mapping[str, Any], region: str) -> str:
+    """Return the id of the image that the last build made in a region."""
     builds = manifest.get("builds") or []
     if not builds:
         raise AnsibleFilterError("Packer's manifest tells of no build.")
@@ -58,12 +57,11 @@ def manifest_build(manifest: Mapping[str, Any], region: str) -> dict[str, Any]:
             f"Packer's last build made no image in {region}, only in {', '.join(sorted(images)) or 'no region'}: "
             "build there, or have it copied by copy_to_regions."
         )
-    given = (last.get("custom_data") or {}).get("variable_files", "[]")
-    return {"image_id": images[region], "variable_files": json.loads(given)}
+    return images[region]
 
 
 class FilterModule:
     """The filter."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"manifest_build": manifest_build}
+        return {"manifest_image": manifest_image}
