@@ -10,8 +10,8 @@ version_added: 0.1.0
 short_description: Tell what software a machine carries
 description:
   - Asks dpkg for the packages of the system, and looks below some folders for what no package brought there. Python
-    packages (C(*.dist-info)), Node packages (C(node_modules)), Ansible collections, and WordPress with its plug-ins and
-    themes are told from the files that they describe themselves in.
+    packages (C(*.dist-info)), Node packages (C(node_modules)), Ansible collections, WordPress with its plug-ins and
+    themes, and Etherpad with its plug-ins are told from the files that they describe themselves in.
   - M(ansible.builtin.package_facts) knows the packages of the system alone, and not the sources that they were built
     from, by which Debian's security tracker names them.
 options:
@@ -59,6 +59,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 DEB_FIELDS = ("name", "version", "architecture", "source", "source_version")
 DEB_FORMAT = "${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n"
+# As Etherpad calls itself among the packages of Node.
+ETHERPAD = "ep_etherpad-lite"
 # WordPress itself reads no more of a file for its header.
 HEADER_BYTES = 8192
 
@@ -83,10 +85,14 @@ def described(folder: Path, names: list[str], files: list[str]) -> Iterator[dict
     if folder.name.endswith(".dist-info") and "METADATA" in files:
         headers = HeaderParser().parsestr(text(folder / "METADATA"))
         yield {"kind": "pypi", "name": str(headers["Name"]), "version": str(headers["Version"])}
-    if "package.json" in files and "node_modules" in (folder.parent.name, folder.parent.parent.name):
+    # What has an ep.json is Etherpad or a plug-in of it, wherever it lies.
+    if "package.json" in files and (
+        "ep.json" in files or "node_modules" in (folder.parent.name, folder.parent.parent.name)
+    ):
         found = json.loads(text(folder / "package.json"))
         if found.get("name") and found.get("version"):
-            yield {"kind": "npm", "name": found["name"], "version": found["version"]}
+            kind, name = ("etherpad", "etherpad") if found["name"] == ETHERPAD else ("npm", found["name"])
+            yield {"kind": kind, "name": name, "version": found["version"]}
     if folder.parent.parent.name == "ansible_collections":
         yield from collection(folder, files)
     if "wp-includes" in names and "wp-content" in names:

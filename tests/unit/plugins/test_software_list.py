@@ -36,6 +36,11 @@ def machine(tmp_path: Path) -> Path:
         "node_modules/@etherpad/core/package.json": '{"name": "@etherpad/core", "version": "2.5.0"}',
         "node_modules/ws/package.json": '{"name": "ws", "version": "8.18.0"}',
         "node_modules/ws/lib/package.json": '{"type": "module"}',
+        "pads/src/ep.json": "{}",
+        "pads/src/package.json": '{"name": "ep_etherpad-lite", "version": "1.8.14"}',
+        "pads/seed/.versions/ep_headings2@0.2.68/ep.json": "{}",
+        "pads/seed/.versions/ep_headings2@0.2.68/package.json": '{"name": "ep_headings2", "version": "0.2.68"}',
+        "pads/tests/package.json": '{"name": "tests", "version": "1.0.0"}',
         "collections/ansible_collections/ansible/posix/MANIFEST.json": json.dumps(
             {"collection_info": {"namespace": "ansible", "name": "posix", "version": "2.1.0"}}
         ),
@@ -63,7 +68,9 @@ def test_each_kind_is_told_from_its_files(machine: Path) -> None:
     assert sorted(found) == [
         ("ansible-collection", "ansible.posix", "2.1.0"),
         ("ansible-collection", "stackyard.aws", "0.1.0"),
+        ("etherpad", "etherpad", "1.8.14"),
         ("npm", "@etherpad/core", "2.5.0"),
+        ("npm", "ep_headings2", "0.2.68"),
         ("npm", "ws", "8.18.0"),
         ("pypi", "boto3", "1.44.0"),
         ("wordpress", "wordpress", "7.0"),
