@@ -42,10 +42,14 @@ def wordpress(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
 
 
 def etherpad(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
-    """Put Etherpad's archive and a plug-in into the bucket, the same for each suite; otherwise as ``wordpress``."""
+    """Put Etherpad's archive and a plug-in into the bucket, the same for each suite; otherwise as ``wordpress``.
+
+    Node is Debian's own, which differs.
+    """
     archive, plugin = (json.loads(line) for line in read("tools/etherpad_build").splitlines())
     print(f"   taking Etherpad {archive['version']} as npm has it, which needs no newer Node than Debian's", flush=True)
     return {
+        "nodejs_version": {"bookworm": "18", "trixie": "20"}[suite],
         "etherpad_version": archive["version"],
         "etherpad_archive_url": upload(s3, region, Path(archive["path"])),
         "etherpad_archive_checksum": f"sha256:{archive['sha256']}",

@@ -151,6 +151,10 @@ class Site:
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def podman(self, command: str, container: str) -> None:
+        """Do to a container what the API has no call for, such as to pause it."""
+        subprocess.run(["podman", command, container], capture_output=True, timeout=60, check=True)
+
     def localcloud(self, *arguments: str) -> str:
         """Run the local cloud's command line; returns what it printed."""
         done = subprocess.run(

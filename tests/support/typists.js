@@ -13,7 +13,8 @@
 
 const [src, address, pad, people, interval] = process.argv.slice(2);
 const load = (name) => require(`${src}/${name}`);
-const io = load('node_modules/socket.io-client');
+// npm has put it beside the server that needs it, or below.
+const io = require(require.resolve('socket.io-client', {paths: [`${src}/node_modules/socket.io`]}));
 const Changeset = load('static/js/Changeset');
 const AttributePool = load('static/js/AttributePool');
 

@@ -24,11 +24,11 @@ class Other:
         self.token = token
         self.folder = f"/root/other-{random.randrange(10**9)}"
         host = machine.host
-        host.check_output(f"mkdir -p {self.folder}/run {self.folder}/stackyard /run/stackyard")
+        host.check_output(f"mkdir -p {self.folder}/run {self.folder}/lease /run/stackyard-lease")
         config = json.loads(host.file("/etc/etherpad/database.json").content_string) | {"leased": True}
         self.put("database.json", config)
         if token is not None:
-            self.put("stackyard/lease.json", {"lease": "etherpad", "holder": "i-other", "token": token})
+            self.put("lease/lease.json", {"lease": "etherpad", "holder": "i-other", "token": token})
 
     def put(self, name, content):
         self.machine.host.run(f"umask 077; cat > {self.folder}/{name} <<'END'\n{json.dumps(content)}\nEND\n")
@@ -38,7 +38,7 @@ class Other:
         inner = (
             f"mount --bind {self.folder}/database.json /etc/etherpad/database.json"
             f" && mount --bind {self.folder}/run /run/etherpad"
-            f" && mount --bind {self.folder}/stackyard /run/stackyard"
+            f" && mount --bind {self.folder}/lease /run/stackyard-lease"
             f" && exec {FENCE} take"
         )
         return f"unshare --mount sh -c {shlex.quote(inner)}"
@@ -160,11 +160,30 @@ def test_earlier_holder_is_refused(machine, tokens):
     assert earlier.rc == 1
     assert "the holder 9 and this machine is the holder 8" in earlier.stderr
     assert machine.accounts() == ["etherpad_9"]
-    # The machine itself, without a lease, is the earliest there can be.
-    restarted = machine.host.run("systemctl restart etherpad")
-    assert restarted.rc != 0
-    assert "already belongs to the holder 9" in machine.journal()
-    assert machine.host.check_output("systemctl show -P MainPID etherpad") == "0"
+
+
+def test_without_a_lease_nobody_is_fenced(machine, tokens):
+    """The machine itself uses none, so that its own connections outlive another fence without one."""
+    of_machine = mark()
+    assert tokens(9).fence().rc == 0
+    machine.host.check_output("systemctl restart etherpad")
+    machine.wait_for_health(True)
+    assert sorted(machine.accounts()) == ["etherpad_0", "etherpad_9"]
+    hold_connection(machine, "/run/etherpad/settings.json", of_machine)
+    other = tokens(None)
+    other.put("database.json", json.loads(machine.host.file("/etc/etherpad/database.json").content_string))
+    taken = other.fence()
+    assert taken.rc == 0, taken.stderr
+    assert sorted(machine.accounts()) == ["etherpad_0", "etherpad_9"]
+    assert end_of(machine, of_machine) == "success"
+    assert written(machine, of_machine)
+    machine.host.check_output(f"cp {other.folder}/run/settings.json /root/held-other.json")
+    of_other = mark()
+    hold_connection(machine, "/root/held-other.json", of_other)
+    assert end_of(machine, of_other) == "success"
+    # The next holder of a lease ends both.
+    assert tokens(10).fence().rc == 0
+    assert machine.accounts() == ["etherpad_10"]
 
 
 def test_nothing_is_taken_without_the_lease(machine, tokens):
