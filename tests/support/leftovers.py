@@ -90,8 +90,8 @@ CREDENTIALS = re.compile(
 # Where a machine's own files lie, rather than those of packages.
 CREDENTIAL_FOLDERS = ("etc", "root", "home", "srv", "opt", "usr/local", "var/backups", "var/lib/stackyard", "var/www")
 CREDENTIAL_BYTES = 1024 * 1024
-# Pinned by their hashes, and full of examples.
-PYTHON_PACKAGES = "site-packages"
+# Of Python and Node: pinned by hashes, and full of examples.
+LIBRARIES = {"site-packages", "node_modules"}
 
 
 class Leftover(NamedTuple):
@@ -145,7 +145,7 @@ def _logs(root: Path) -> Iterator[Leftover]:
 def _credentials(root: Path) -> Iterator[Leftover]:
     for folder in CREDENTIAL_FOLDERS:
         for path in _files(root / folder):
-            if PYTHON_PACKAGES in path.parts or _size(path) > CREDENTIAL_BYTES:
+            if LIBRARIES & set(path.parts) or _size(path) > CREDENTIAL_BYTES:
                 continue
             if CREDENTIALS.search(path.read_bytes()):
                 yield Leftover("credentials", str(path.relative_to(root)))
