@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * Answers GET /healthz, and lets Etherpad end in good order.
+ * Answers GET /healthz, lets Etherpad end in good order, and keeps it from looking for updates.
  *
  * Health is 200 if the database answers a read in time, else 503, as small JSON. Etherpad's own page of health, where it
  * has one, says that the process runs and not whether it can reach the database. The request is taken from the HTTP
@@ -86,8 +86,17 @@ const keepThreadsFromEndingEtherpad = () => {
   }
 };
 
+// Version 1.8 looks at upstream's site for newer ones, and its administrator's page of plug-ins fails where that cannot be
+// reached. The code is part of the image: nobody can install a newer one there.
+const lookForNoUpdates = () => {
+  const version = require('ep_etherpad-lite/node/utils/Settings').getEpVersion();
+  if (!version.startsWith('1.8.')) return;
+  require('ep_etherpad-lite/node/utils/UpdateCheck').getLatestVersion = () => version;
+};
+
 exports.expressCreateServer = (hookName, args, callback) => {
   keepThreadsFromEndingEtherpad();
+  lookForNoUpdates();
   server = args.server;
   const connected = sockets;
   server.on('connection', (socket) => {
