@@ -142,7 +142,7 @@ class Site:
     def shell(self, machine: str, command: str, check: bool = True) -> str:
         """Run a command as root on a machine."""
         done = subprocess.run(
-            ["podman", "exec", machine, "/bin/sh", "-c", command],
+            ["podman", "exec", "--user", "root", machine, "/bin/sh", "-c", command],
             capture_output=True,
             text=True,
             timeout=120,

@@ -88,6 +88,8 @@ class Person {
     const changes = ['NEW_CHANGES', 'ACCEPT_COMMIT', 'CLIENT_RECONNECT'].includes(data.type);
     if (!changes) return;
     if (data.noChanges) return this.caughtUp();
+    // After it came back the server may tell it twice of what happened meanwhile; the page heeds the first.
+    if (data.newRev <= this.revision) return;
     if (data.newRev !== this.revision + 1) {
       this.trouble.push(`${data.type} of revision ${data.newRev} after ${this.revision}`);
       return;

@@ -11,7 +11,8 @@ from support.site import Site, deployed
 @pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
     """Etherpad on one machine, made by the demo."""
-    with deployed("etherpad", 1) as made:
+    # All who type in the tests have one address, and its changes in a second are limited.
+    with deployed("etherpad", 1, etherpad_edit_rate=100) as made:
         yield made
 
 
