@@ -25,6 +25,12 @@ MASTER_PRIVILEGES = (
     "CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER, DELETE HISTORY, SHOW CREATE ROUTINE"
 )
 
+# What RDS gives its master user in place of the right to end other users' connections.
+KILL_PROCEDURES = (
+    "CREATE OR REPLACE PROCEDURE mysql.rds_kill(IN thread BIGINT) SQL SECURITY DEFINER KILL CONNECTION thread;",
+    "CREATE OR REPLACE PROCEDURE mysql.rds_kill_query(IN thread BIGINT) SQL SECURITY DEFINER KILL QUERY thread;",
+)
+
 
 @dataclass(frozen=True)
 class Login:
@@ -148,6 +154,7 @@ class MariaDb:
             f"CREATE USER IF NOT EXISTS {user};",
             f"ALTER USER {user} IDENTIFIED BY {_quoted(login.password)};",
             f"GRANT {MASTER_PRIVILEGES} ON *.* TO {user} WITH GRANT OPTION;",
+            *KILL_PROCEDURES,
         ]
         if create and login.database:
             statements.append(f"CREATE DATABASE IF NOT EXISTS `{login.database.replace('`', '``')}`;")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -197,6 +198,20 @@ def test_the_master_user_makes_users_and_grants_them_a_database(client: Client, 
     done = client.mysql(mysql, "app-password", "CREATE TABLE app.posts (id INT); SELECT 1", user="wp")
     assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
     assert client.mysql(mysql, PASSWORD, "SET GLOBAL read_only = 1").returncode != 0
+
+
+def test_the_master_user_ends_connections_of_others_by_rds_s_procedure_alone(client: Client, mysql: str) -> None:
+    client.verified(mysql, PASSWORD, "CREATE USER 'other'@'%' IDENTIFIED BY 'other-password'")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        held = pool.submit(client.mysql, mysql, "other-password", "SELECT SLEEP(60)", user="other")
+        find = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'other'"
+        connection = until("the connection", lambda: client.verified(mysql, PASSWORD, find), 15)
+        refused = client.mysql(mysql, PASSWORD, f"KILL {connection}")
+        assert refused.returncode != 0
+        assert "1095" in refused.stderr
+        client.verified(mysql, PASSWORD, f"CALL mysql.rds_kill({connection})")
+        assert held.result(timeout=15).returncode != 0
+    assert client.verified(mysql, PASSWORD, find) == ""
 
 
 def test_only_members_of_the_group_reach_it(
