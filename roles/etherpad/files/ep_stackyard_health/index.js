@@ -89,7 +89,7 @@ const keepThreadsFromEndingEtherpad = () => {
 // Version 1.8 looks at upstream's site for newer ones, and its administrator's page of plug-ins fails where that cannot be
 // reached. The code is part of the image: nobody can install a newer one there.
 const lookForNoUpdates = () => {
-  const version = require('ep_etherpad-lite/node/utils/Settings').getEpVersion();
+  const {version} = require('ep_etherpad-lite/package.json');
   if (!version.startsWith('1.8.')) return;
   require('ep_etherpad-lite/node/utils/UpdateCheck').getLatestVersion = () => version;
 };
