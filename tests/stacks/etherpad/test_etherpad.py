@@ -171,6 +171,39 @@ def test_without_the_lease_two_machines_write(healthy_site: Site, source: Path) 
     site.wait_healthy()
 
 
+def test_a_machine_that_fails_gives_the_lease_back(healthy_site: Site, source: Path) -> None:
+    """The new machine takes the lease and finds no database; the old one goes on."""
+    site = healthy_site
+    [machine] = site.in_service()
+    with Typists(source, site.url, "failed") as typists:
+        time.sleep(5)
+        failed = site.playbook("etherpad", check=False, etherpad_database_name="nowhere", etherpad_start_seconds=10)
+        until("good health", lambda: health(site, machine) == 200, 60)
+        time.sleep(15)
+    assert failed.status != 0
+    assert "rolled back" in failed.output
+    site.wait_healthy()
+    assert site.in_service() == [machine]
+    record("etherpad", edits_lost_rollback=len(typists.lost), longest_silence_rollback_s=typists.longest_silence)
+    assert typists.lost == []
+    assert typists.disordered == []
+    assert all(person["accepted"][-1][1] > time.time() - 60 for person in typists.seen)
+    site.playbook("etherpad")
+
+
+def test_a_machine_is_configured_in_place(healthy_site: Site) -> None:
+    """With the version and the plug-ins of its image, which no inventory names."""
+    site = healthy_site
+    [machine] = site.in_service()
+    for title in ("In place", ""):
+        given = {"etherpad_title": title} if title else {}
+        site.playbook("configure", "-l", machine, **given)
+        site.wait_healthy()
+        assert site.in_service() == [machine]
+        page = requests.get(f"{site.url}p/in-place", timeout=15).text
+        assert ("In place" in page) == bool(title)
+
+
 def test_a_killed_machine_is_replaced(healthy_site: Site, source: Path) -> None:
     site = healthy_site
     [victim] = site.in_service()
