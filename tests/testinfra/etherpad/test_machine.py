@@ -189,7 +189,7 @@ def test_etherpad_belongs_to_the_target_alone(machine):
     host = machine.host
     assert host.service("etherpad").is_enabled
     assert host.check_output("systemctl show -P WantedBy etherpad") == "stackyard-leased.target"
-    assert "stackyard-leased.target" in host.check_output("systemctl show -P PartOf etherpad")
+    assert "stackyard-leased.target" in host.check_output("systemctl show -P BindsTo etherpad")
     host.check_output("systemctl stop stackyard-leased.target")
     assert host.check_output("systemctl show -P ActiveState etherpad") == "inactive"
     host.check_output("systemctl start stackyard-leased.target")
