@@ -21,8 +21,8 @@ SEED = int(os.environ.get("STACKYARD_LEASE_SEED") or random.randrange(1_000_000)
 MOST = 3
 TTL = TIMES["ttl"]
 WATCHDOG = daemon_module.Settings(table="t", lease="l", **TIMES).watchdog
-# What a machine may run on after it woke up: until its daemon has had its turn.
-WOKEN = 0.5
+# What a machine may run on after it woke up: until its daemon has had its turn, on a busy machine too.
+WOKEN = 5.0
 
 
 class Trial:
