@@ -1,7 +1,8 @@
 """The lease on real machines: what systemd does with the daemon, the target and the units that hang on it.
 
-The application is a unit that notes its token and the time while it runs, and takes a second to stop. All machines of
-the local cloud share a kernel, hence a clock. What the daemon decides is tested in tests/unit/lease.
+The application is a unit that notes its token and the time while it runs, and takes a second to stop, and another that
+tells over HTTP on which machine it runs. All machines of the local cloud share a kernel, hence a clock. What the daemon
+decides is tested in tests/unit/lease.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from support.waiting import until
 
 TABLE, LEASE = "leases", "counter"
 TTL, MARGIN, KILL = 10, 2, 2
+PORT = 8099
 SETTINGS = {
+    "lease_forward_ports": [PORT],
     "lease_table": TABLE,
     "lease_name": LEASE,
     "lease_ttl_seconds": TTL,
@@ -58,6 +61,10 @@ with open("/var/log/counter", "a", buffering=1) as file:
         time.sleep(0.02)
 open("/var/log/flushed", "a").write(f"{token}\\n")
 """
+COMMANDS = {
+    "counter": "/usr/bin/python3 /usr/local/bin/counter",
+    "teller": f"/usr/bin/python3 -m http.server --directory=/run/cloud-init {PORT}",
+}
 UNIT = """
 [Unit]
 Description=What must not run twice
@@ -65,7 +72,7 @@ BindsTo=stackyard-leased.target
 After=stackyard-leased.target
 
 [Service]
-ExecStart=/usr/bin/python3 /usr/local/bin/counter
+ExecStart={command}
 Restart=always
 
 [Install]
@@ -103,6 +110,12 @@ def active(machine: TestMachine, unit: str) -> str:
 def holds(machine: TestMachine, seconds: float = TTL + 15) -> int:
     until(f"{machine.id} to hold the lease", lambda: token(machine) and active(machine, "counter") == "active", seconds)
     return token(machine)
+
+
+def told(machine: TestMachine) -> str:
+    """The machine that whoever comes to this one's port is told of; empty if nobody answers."""
+    page = machine.run("curl", "-s", "-m", "3", f"http://127.0.0.1:{PORT}/instance-data.json", check=False)
+    return str(json.loads(page)["v1"]["instance_id"]) if page else ""
 
 
 def journal(machine: TestMachine) -> str:
@@ -168,7 +181,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def machines(
-    cloud: TestCloud, launch: Callable[..., TestMachine], golden_image: str
+    cloud: TestCloud, launch: Callable[..., TestMachine], security_group: Callable[..., str], golden_image: str
 ) -> tuple[TestMachine, TestMachine]:
     """Two machines with the application, and a table; no lease yet."""
     iam, dynamodb = cloud.client("iam"), cloud.client("dynamodb")
@@ -181,12 +194,16 @@ def machines(
         AttributeDefinitions=[{"AttributeName": "lease", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    first, second = (launch(ImageId=golden_image, IamInstanceProfile={"Name": "lease"}) for _ in range(2))
+    group = security_group("lease", [(PORT, "0.0.0.0/0")])
+    first, second = (
+        launch(ImageId=golden_image, IamInstanceProfile={"Name": "lease"}, SecurityGroupIds=[group]) for _ in range(2)
+    )
     for machine in (first.booted(), second.booted()):
         write(machine, "/usr/local/bin/counter", PROGRAM)
-        write(machine, "/etc/systemd/system/counter.service", UNIT)
+        for name, command in COMMANDS.items():
+            write(machine, f"/etc/systemd/system/{name}.service", UNIT.format(command=command))
         machine.run("systemctl", "daemon-reload")
-        machine.run("systemctl", "enable", "counter.service")
+        machine.run("systemctl", "enable", *COMMANDS)
     return first, second
 
 
@@ -259,8 +276,12 @@ def test_a_hand_over_on_request_and_back_when_the_new_one_fails(pair: Pair) -> N
     assert holds(pair.second) == mine + 1
     assert active(pair.first, "stackyard-leased.target") == "inactive"
     assert pair.first.run("cat", "/var/log/flushed").split() == [str(mine)]
+    # A load balancer that still knows the first reaches the second by it.
+    for machine in (pair.first, pair.second):
+        until("the second's answer", lambda asked=machine: told(asked) == pair.second.id)
     pair.second.run("systemctl", "stop", "stackyard-lease.service")
     assert holds(pair.first) == mine + 2
+    until("the first's answer", lambda: told(pair.first) == pair.first.id)
     record("lease", lease_silence_handover_s=pair.silence(mine + 1), lease_silence_back_s=pair.silence(mine + 2))
     assert pair.overlaps() == []
 

@@ -106,6 +106,9 @@ class ProcessApplication:
     def fence(self) -> None:
         (self._folder / "fenced").touch()
 
+    def forward(self, address: str) -> None:
+        (self._folder / "forwarded").write_text(address)
+
     def _signal(self, number: int) -> None:
         for process in self._processes():
             with contextlib.suppress(ProcessLookupError):

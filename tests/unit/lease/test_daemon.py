@@ -251,6 +251,24 @@ def test_a_machine_that_hung_stops_as_soon_as_it_wakes_up(one_world):
     assert json.loads((second.folder / "lease.json").read_text())["holder"] == "second"
 
 
+def test_a_machine_that_has_handed_over_sends_people_to_its_successor(one_world):
+    old = one_world.machine("old", address="192.0.2.1").boot()
+    token = old.holds()
+    assert one_world.item()["address"] == "192.0.2.1"
+    new = one_world.machine("new", address="192.0.2.2").boot()
+    new.holds()
+    forwarded = old.folder / "forwarded"
+    assert until("the way to the new one", lambda: forwarded.exists() and forwarded.read_text()) == "192.0.2.2"
+    # One that has never served is known to no load balancer.
+    assert not (new.folder / "forwarded").exists()
+    forwarded.unlink()
+    new.leave()
+    assert old.holds() == token + 2
+    third = one_world.machine("third", address="192.0.2.3").boot()
+    third.holds()
+    assert until("the way to the third", lambda: forwarded.exists() and forwarded.read_text()) == "192.0.2.3"
+
+
 def test_without_its_table_it_waits_and_says_why(make_world, dynamodb):
     world = make_world()
     dynamodb.client("dynamodb").delete_table(TableName=world.table)
