@@ -1,6 +1,6 @@
-"""A run of the WordPress stack that is killed at a creating call, and the run after it.
+"""A run of a stack that is killed at a creating call, and the run after it.
 
-STACKYARD_SOAK set: 14 cut points, otherwise 2. STACKYARD_SEED repeats a choice of them.
+STACKYARD_SOAK set: as many cut points as POINTS says, otherwise one. STACKYARD_SEED repeats a choice of them.
 """
 
 import os
@@ -18,27 +18,37 @@ from support.cutting_proxy import CuttingProxy, choose_cuts
 from support.figures import record
 from support.stack_account import INVENTORY, VARIABLES, announcements, bake, environment
 
-PLAYBOOK = "playbooks/wordpress.yml"
+POINTS = {"wordpress": 14, "etherpad": 5}
 CUT_DEADLINE = 300
 
 
+@pytest.fixture(params=POINTS)
+def application(request):
+    return request.param
+
+
 @pytest.fixture
-def run(ansible, cloud):
+def playbook(application):
+    return f"playbooks/{application}.yml"
+
+
+@pytest.fixture
+def run(ansible, cloud, playbook):
     """Runs the playbook to its end."""
 
     def run(**options):
         return ansible.run_playbook(
-            PLAYBOOK, arguments=INVENTORY, environment=environment(cloud.endpoint), extra_vars=VARIABLES, **options
+            playbook, arguments=INVENTORY, environment=environment(cloud.endpoint), extra_vars=VARIABLES, **options
         )
 
     return run
 
 
-def run_until(cut, ansible, cloud):
+def run_until(cut, playbook, ansible, cloud):
     """Run the playbook through a proxy that kills it; tell whether it came to that."""
     mark = ("STACKYARD_CUT", uuid.uuid4().hex)
     with CuttingProxy(cloud.endpoint, cut, "=".join(mark)) as proxy:
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), *INVENTORY, PLAYBOOK]
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), *INVENTORY, playbook]
         for name, value in VARIABLES.items():
             command += ["-e", f'{{"{name}": {str(value).lower()}}}']
         subprocess.run(
@@ -53,10 +63,10 @@ def run_until(cut, ansible, cloud):
         return proxy.happened
 
 
-def test_a_run_that_was_cut_off_is_completed_by_the_next(run, ansible, cloud):
-    count = 14 if os.environ.get("STACKYARD_SOAK") else 2
+def test_a_run_that_was_cut_off_is_completed_by_the_next(run, playbook, application, ansible, cloud):
+    count = POINTS[application] if os.environ.get("STACKYARD_SOAK") else 1
     seed = int(os.environ.get("STACKYARD_SEED") or random.SystemRandom().randrange(10_000))
-    bake(cloud, "wordpress")
+    bake(cloud, application)
     run()
     whole = Account(cloud.client)
     cuts = choose_cuts(cloud.writes(), count, seed)
@@ -65,8 +75,8 @@ def test_a_run_that_was_cut_off_is_completed_by_the_next(run, ansible, cloud):
     problems = {}
     for cut in cuts:
         cloud.reset()
-        bake(cloud, "wordpress")
-        if not run_until(cut, ansible, cloud):
+        bake(cloud, application)
+        if not run_until(cut, playbook, ansible, cloud):
             problems[str(cut)] = ["the call was never made"]
             continue
         run()
@@ -75,7 +85,7 @@ def test_a_run_that_was_cut_off_is_completed_by_the_next(run, ansible, cloud):
         print(f"{cut}: {found or 'completed'}", flush=True)
         if found:
             problems[str(cut)] = found
-    record("wordpress", cut_points_tried=count, cut_points_completed=count - len(problems))
+    record(application, cut_points_tried=count, cut_points_completed=count - len(problems))
     assert problems == {}, f"seed {seed}\n" + "\n".join(
         f"{cut}: {line}" for cut, lines in problems.items() for line in lines
     )
