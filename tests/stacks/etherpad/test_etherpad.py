@@ -24,6 +24,7 @@ from localcloud.database_engines import DATA
 from support.browser import chromium, screenshot
 from support.figures import record
 from support.site import Site
+from support.site_images import Images, serving_images
 from support.stack_trials import StackTrials
 from support.typists import Typists
 from support.waiting import until
@@ -140,9 +141,10 @@ def change_over(site: Site, source: Path, pad: str, **variables: Any) -> tuple[T
     return typists, writers
 
 
-def test_no_edit_is_lost_when_the_machine_is_changed(healthy_site: Site, source: Path) -> None:
-    site = healthy_site
-    typists, writers = change_over(site, source, "changed", etherpad_title=f"Pads, changed {secrets.token_hex(3)}")
+def test_no_edit_is_lost_when_the_image_is_changed(healthy_site: Site, images: Images, source: Path) -> None:
+    site, image = healthy_site, images.after("true")
+    typists, writers = change_over(site, source, "changed", etherpad_stack_image_id=image)
+    assert serving_images(site) == {image}
     record(
         "etherpad",
         edits_sent=typists.sent,

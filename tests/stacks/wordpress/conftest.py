@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-import requests
 
 from support.site import Site, deployed
+from support.site_images import Images
 
 
 @pytest.fixture(scope="package")
@@ -15,9 +15,9 @@ def site() -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def healthy_site(site: Site) -> Site:
-    """The site, serving."""
-    site.wait_healthy()
-    assert requests.get(site.url, timeout=15).status_code == 200
-    return site
+@pytest.fixture(scope="package")
+def images(site: Site) -> Iterator[Images]:
+    """Images of the site's own, removed at the end."""
+    made = Images(site)
+    yield made
+    made.remove()
