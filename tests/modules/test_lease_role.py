@@ -15,6 +15,7 @@ WRONG = [
     ({"lease_name": "ether pad"}, "lease_name must be 1 to 255 letters"),
     ({"lease_region": "virginia"}, "lease_region must be a region"),
     ({"lease_holder": "i 1"}, "lease_holder must be at most 255 letters"),
+    ({"lease_forward_ports": [0]}, "lease_forward_ports must be a list of port numbers"),
     ({"lease_ttl_seconds": 5}, "lease_ttl_seconds must be a number of seconds from 10 to 300"),
     ({"lease_ttl_seconds": 19}, "lease_ttl_seconds must be at least 20: room for two renewals"),
     ({"lease_renew_seconds": 0}, "lease_renew_seconds must be a number of seconds from 1"),
