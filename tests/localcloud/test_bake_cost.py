@@ -50,7 +50,7 @@ python3 -m venv /opt/stackyard/venv
 /opt/stackyard/venv/bin/pip install -q --require-hashes --no-deps --only-binary :all: --no-compile --no-cache-dir \\
   --disable-pip-version-check -r /opt/stackyard/requirements.txt
 /opt/stackyard/venv/bin/python -m compileall -q -j0 -x '/(ansible_test|pip|tests?)/' \\
-  /opt/stackyard/venv/lib /opt/stackyard/collections || true
+  /opt/stackyard/venv/lib /opt/stackyard/collections
 systemctl daemon-reload
 systemctl enable stackyard-boot.service stackyard-drain.service systemd-timesyncd.service
 systemctl mask rpcbind.socket rpcbind.service
