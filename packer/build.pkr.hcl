@@ -14,8 +14,8 @@ build {
       "ANSIBLE_CONFIG=${local.repository}/ansible.cfg",
       # The host key is minutes old and known to nobody.
       "ANSIBLE_HOST_KEY_CHECKING=False",
-      # Connections of this build alone: the next build's machine may get this one's address.
-      "ANSIBLE_SSH_CONTROL_PATH_DIR=${pathexpand("~/.ansible/cp")}/${formatdate("YYYYMMDDhhmmss", local.built)}-${var.application}-${var.suite}",
+      # Connections to this machine alone: another one may get its address, and builds may begin in the same second.
+      "ANSIBLE_SSH_CONTROL_PATH_DIR=${pathexpand("~/.ansible/cp")}/${build.ID}",
       "ANSIBLE_NOCOLOR=True",
       # Of every strategy that is not its own, as Mitogen's, ansible-core says at each run that it is not for ever.
       "ANSIBLE_DEPRECATION_WARNINGS=False",
