@@ -264,6 +264,12 @@ def test_api_needs_its_key(healthy_site: Site) -> None:
         assert "Made by the API" in exported.text
 
 
+def test_history_is_thrown_away_only_where_etherpad_can(healthy_site: Site) -> None:
+    refused = healthy_site.playbook("etherpad_pads_compact", check=False, etherpad_pads_older_than_days=365)
+    assert refused.status != 0
+    assert "has version 1.2.15 of the API and cannot throw history away" in refused.output
+
+
 def test_admin_page_needs_its_password_and_tells_version_and_plugin(healthy_site: Site) -> None:
     site = healthy_site
     assert requests.get(f"{site.url}admin/plugins/info", timeout=15).status_code == 401
