@@ -74,7 +74,7 @@ molecule: setup-machines ## Machine roles on real systemd machines (SUITE=debian
 
 .PHONY: e2e
 e2e: setup-browser packer ## Whole stacks on the local cloud, in a browser where a person would look
-	python -m pytest --numprocesses=2 --dist=loadgroup tests/localcloud tests/stacks
+	python -m pytest --numprocesses=2 --dist=loadscope tests/localcloud tests/stacks
 
 .PHONY: real-kernel
 real-kernel: setup-machines packer ## A baked image on a kernel of its own, in QEMU (emulated where there is no KVM)
