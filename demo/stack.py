@@ -146,15 +146,16 @@ class Demo:
         """Print what a stranger may try."""
         machines = self.machines()
         first = machines[0] if machines else "MACHINE"
+        more = f"""
+  add one                     .venv/bin/ansible-playbook -i {INVENTORY} playbooks/{self.application}.yml \\
+                                -e '{{"{self.application}_stack_machines_min": 3}}'"""
         print(
             f"""
 The site is at {self.url}; the lines above say how to see the administrator's password.
 
 Try next:
   kill a machine and watch    .venv/bin/localcloud kill {first}; .venv/bin/localcloud status
-  look inside one             .venv/bin/localcloud console {first}
-  add one                     .venv/bin/ansible-playbook -i {INVENTORY} playbooks/{self.application}.yml \\
-                                -e {self.application}_stack_machines_min=3
+  look inside one             .venv/bin/localcloud console {first}{more if self.application == "wordpress" else ""}
   update                      change something under roles/, then make demo
   destroy                     .venv/bin/ansible-playbook -i {INVENTORY} playbooks/{self.application}_destroy.yml \\
                                 -e stackyard_confirm={self.environment}-{self.application}
