@@ -208,7 +208,11 @@ class FileSystems:
         door = self._doors.get(target.id)
         if door is None or door.pid != container.pid:
             self._close_door(target.id)
-            self._doors[target.id] = Door(self, target, container.pid)
+            try:
+                self._doors[target.id] = Door(self, target, container.pid)
+            except FileNotFoundError:
+                # The container has ended since it was listed; the next look sees it as it is by then.
+                return
         if target.status == "creating":
             with self._cloud.lock:
                 entry = self._cloud.backend("efs").mount_targets_by_id.get(target.id)
