@@ -134,10 +134,10 @@ def change_over(site: Site, source: Path, pad: str, **variables: Any) -> tuple[T
     """Replace the machine while four people type, and let them type until the edits are enough."""
     before = set(site.in_service())
     with Writers(site) as writers, Typists(source, site.url, pad) as typists:
-        time.sleep(EDITS / 40)
+        time.sleep(EDITS / 30)
         site.playbook("etherpad", **variables)
         site.wait_healthy(without=before)
-        time.sleep(EDITS / 20)
+        time.sleep(EDITS / 10)
     return typists, writers
 
 
@@ -152,6 +152,7 @@ def test_no_edit_is_lost_when_the_image_is_changed(healthy_site: Site, images: I
         longest_silence_update_s=typists.longest_silence,
         reconnections_update=sum(person["reconnections"] for person in typists.seen),
     )
+    assert typists.sent >= EDITS, typists.seen
     assert len(typists.accepted) >= EDITS / 2, typists.seen
     assert typists.lost == []
     assert typists.disordered == []
