@@ -21,6 +21,7 @@ author:
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 
 try:
+    from ansible_mitogen import affinity
     from ansible_mitogen.strategy import StrategyMixin
 except ImportError:
 
@@ -28,6 +29,9 @@ except ImportError:
         """Runs tasks as Ansible does by itself."""
 
 else:
+    # It would bind its processes, and what they start, to a processor each: on a machine with two, nearly everything
+    # that all runs do to the second.
+    affinity.policy = affinity.Policy()
 
     class StrategyModule(StrategyMixin, Linear):
         """Runs tasks in Mitogen's process."""
