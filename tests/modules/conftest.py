@@ -16,6 +16,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,14 @@ class TaskResult:
         name: The task's name, with its role's name before it as Ansible prints it.
         action: Full name of the module or action.
         result: What the module returned (loops: under ``results``), censored where ``no_log`` is set.
+        began: When Ansible began with it, in seconds since the epoch.
     """
 
     name: str
     host: str
     action: str
     result: dict[str, Any]
+    began: float
 
     @property
     def changed(self) -> bool:
@@ -258,6 +261,7 @@ class Ansible:
             "ANSIBLE_JSON_INDENT": "0",
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
             "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_DEPRECATION_WARNINGS": "true",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_LOCAL_TEMP": str(self.directory / "tmp"),
             "ANSIBLE_REMOTE_TEMP": str(self.directory / "tmp"),
@@ -288,7 +292,13 @@ def _task_results(stdout: str) -> list[TaskResult]:
         return []
     document, _ = json.JSONDecoder().raw_decode(stdout[start:])
     return [
-        TaskResult(name=task["task"]["name"], host=host, action=result.get("action", ""), result=result)
+        TaskResult(
+            name=task["task"]["name"],
+            host=host,
+            action=result.get("action", ""),
+            result=result,
+            began=datetime.fromisoformat(task["task"]["duration"]["start"]).timestamp(),
+        )
         for play in document["plays"]
         for task in play["tasks"]
         for host, result in task["hosts"].items()
