@@ -8,8 +8,8 @@ their root folder is made with the owner and permissions of its creation info. D
 the server; DeleteFileSystem removes it.
 
 Left out: NFS for containers, so that a host without it will do: whoever is root in one can reach all file systems; the
-POSIX user of an access point is not imposed; quotas, throughput, lifecycle, backups, replication. Of a file system
-policy only "deny without TLS" is honoured.
+POSIX user of an access point is not imposed; quotas, throughput, lifecycle, automatic backups, replication. Of a file
+system policy only "deny without TLS" is honoured.
 """
 
 from __future__ import annotations
@@ -75,8 +75,10 @@ class FileSystems:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._folder = cloud.state / "filesystems"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        folder = cloud.state / "filesystems"
+        folder.mkdir(parents=True, exist_ok=True)
+        # It may be a link to a disk with more room.
+        self._folder = folder.resolve()
         self._doors: dict[str, Door] = {}
         self._nfs = NfsServers(cloud)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="filesystem")
