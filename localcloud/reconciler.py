@@ -13,6 +13,7 @@ import threading
 import time
 
 from localcloud.autoscaling import Groups
+from localcloud.backups import Backups
 from localcloud.balancer import Balancers
 from localcloud.cloud import Cloud, Part
 from localcloud.databases import Databases
@@ -35,6 +36,7 @@ def parts(cloud: Cloud) -> list[Part]:
     return [
         Firewall(cloud),
         FileSystems(cloud),
+        Backups(cloud),
         Databases(cloud),
         Groups(cloud),
         Balancers(cloud),

@@ -231,3 +231,31 @@ def test_no_helper_is_baked(cloud: TestCloud, machines: list[TestMachine]) -> No
         cloud.podman("image", "unmount", reference)
     assert found == ""
     ec2.deregister_image(ImageId=image)
+
+
+def test_a_recovery_point_keeps_files_and_gives_them_back_in_a_folder_of_their_own(
+    cloud: TestCloud, machines: list[TestMachine], shared: FileSystem
+) -> None:
+    machine, backup = machines[0], cloud.client("backup")
+    role = "arn:aws:iam::123456789012:role/backup"
+    arn = cloud.client("efs").describe_file_systems(FileSystemId=shared.id)["FileSystems"][0]["FileSystemArn"]
+    backup.create_backup_vault(BackupVaultName="ours")
+    assert mount(machine, "efs", f"{shared.id}:/", "tls") == ""
+    machine.run("sh", "-c", "mkdir -p /mnt/jobs && echo old >/mnt/jobs/config.xml && chown -R 33:33 /mnt/jobs")
+    job = backup.start_backup_job(BackupVaultName="ours", ResourceArn=arn, IamRoleArn=role)["BackupJobId"]
+    until("the backup", lambda: backup.describe_backup_job(BackupJobId=job)["State"] == "COMPLETED", 30)
+    machine.run("sh", "-c", "echo new >/mnt/jobs/config.xml")
+
+    [point] = backup.list_recovery_points_by_backup_vault(BackupVaultName="ours")["RecoveryPoints"]
+    restore = backup.start_restore_job(
+        RecoveryPointArn=point["RecoveryPointArn"],
+        Metadata={"file-system-id": shared.id, "newFileSystem": "false", "ItemsToRestore": '["/jobs"]'},
+        IamRoleArn=role,
+    )["RestoreJobId"]
+    until("the restore", lambda: backup.describe_restore_job(RestoreJobId=restore)["Status"] == "COMPLETED", 30)
+    assert machine.run("sh", "-c", "cat /mnt/aws-backup-restore_*/jobs/config.xml /mnt/jobs/config.xml") == "old\nnew\n"
+    assert machine.run("sh", "-c", "stat -c %u:%g /mnt/aws-backup-restore_*/jobs/config.xml") == "33:33\n"
+    umount(machine)
+    backup.delete_recovery_point(BackupVaultName="ours", RecoveryPointArn=point["RecoveryPointArn"])
+    backup.delete_backup_vault(BackupVaultName="ours")
+    until("the end of the copy", lambda: not list(cloud.settings.state.glob("backups/*")), 15)
