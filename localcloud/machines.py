@@ -110,15 +110,15 @@ class Machines:
                 for instance in reservation.instances
             }
             states = {
-                instance_id: (instance.state, ec2_instances.reboot_wanted(instance))
+                instance_id: (instance.state, ec2_instances.restart_wanted(instance))
                 for instance_id, instance in instances.items()
             }
             wanted = {i: _machine(instances[i]) for i, (state, _) in states.items() if state == "running"}
-        for instance_id, (state, reboot) in states.items():
+        for instance_id, (state, restart) in states.items():
             container = containers.get(instance_id)
             if state == "running":
                 names[wanted[instance_id].host_name] = [wanted[instance_id].address]
-                self._keep_running(wanted[instance_id], container, reboot)
+                self._keep_running(wanted[instance_id], container, restart)
             elif state == "stopped" and container and container.running:
                 self._start_job(instance_id, self._stop)
             elif state == "terminated" and container:
@@ -136,15 +136,17 @@ class Machines:
         """The newest console output of a machine, running or not."""
         return console_tail(self._console_path(instance_id))
 
-    def _keep_running(self, machine: Machine, container: Container | None, reboot: bool) -> None:
+    def _keep_running(self, machine: Machine, container: Container | None, restart: str) -> None:
         if self._is_busy(machine.id) or machine.id in self._cloud.held:
             return
         if container is None:
             self._start_job(machine.id, lambda _: self._launch(machine))
         elif container.running:
             self._up.add(machine.id)
-            if reboot:
-                self._start_job(machine.id, lambda _: self._reboot(machine.id))
+            if restart:
+                # The host of a machine that is recovered has failed: nothing there shuts down.
+                seconds = 0 if restart == "recover" else STOP_SECONDS
+                self._start_job(machine.id, lambda _: self._restart(machine.id, seconds))
         elif machine.id in self._up:
             self._start_job(machine.id, lambda _: self._ended(machine))
         else:
@@ -284,15 +286,15 @@ class Machines:
         self._cloud.podman("start", instance_id)
         self._up.add(instance_id)
 
-    def _stop(self, instance_id: str) -> None:
+    def _stop(self, instance_id: str, seconds: int = STOP_SECONDS) -> None:
         self._up.discard(instance_id)
-        self._cloud.podman("stop", f"--time={STOP_SECONDS}", instance_id, timeout=STOP_SECONDS + 60)
+        self._cloud.podman("stop", f"--time={seconds}", instance_id, timeout=seconds + 60)
         self._cloud.log.info("machine %s stopped", instance_id)
 
-    def _reboot(self, instance_id: str) -> None:
+    def _restart(self, instance_id: str, seconds: int) -> None:
         with self._cloud.lock:
-            ec2_instances.reboot_done(self._cloud.backend("ec2").get_instance(instance_id))
-        self._stop(instance_id)
+            ec2_instances.restart_begun(self._cloud.backend("ec2").get_instance(instance_id))
+        self._stop(instance_id, seconds)
         self._start(instance_id)
 
     def _remove(self, instance_id: str) -> None:

@@ -1,7 +1,8 @@
-"""Instances that are real: console output, reboots, interfaces that end with them, and the image behind an AMI.
+"""Instances that are real: console output, restarts, interfaces that end with them, and the image behind an AMI.
 
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RebootInstances.html
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-recover.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceSpecification.html
 """
 
@@ -44,14 +45,20 @@ def image_reference(image: Any) -> str | None:
     return getattr(image, "localcloud_reference", None) or base_reference(image)
 
 
-def reboot_wanted(instance: Any) -> bool:
-    """Whether RebootInstances was called and not yet carried out."""
-    return bool(getattr(instance, "localcloud_reboot", False))
+def restart_wanted(instance: Any) -> str:
+    """What is to be done to a running instance and was not begun yet: ``reboot``, ``recover`` or nothing."""
+    return str(getattr(instance, "localcloud_restart", ""))
 
 
-def reboot_done(instance: Any) -> None:
-    """The reboot is under way."""
-    instance.localcloud_reboot = False
+def restart_begun(instance: Any) -> None:
+    """The restart is under way."""
+    instance.localcloud_restart = ""
+
+
+def recover(instance: Any) -> None:
+    """Begin again on another host, as EC2 does when one has failed: the same instance, without what was in memory."""
+    if instance.state == "running":
+        instance.localcloud_restart = "recover"
 
 
 def _get_console_output(self: General) -> ActionResult:
@@ -69,7 +76,7 @@ def _get_console_output(self: General) -> ActionResult:
 def _reboot(self: Instance) -> None:
     """Moto starts a stopped instance by a reboot and does nothing to a running one."""
     if self.state == "running":
-        self.localcloud_reboot = True
+        self.localcloud_restart = "reboot"
 
 
 def _prep_nics(
