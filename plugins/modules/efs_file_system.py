@@ -188,7 +188,7 @@ file_system_id:
   type: str
   sample: fs-0123456789abcdef0
 arn:
-  description: ARN of the file system, empty when it is not known yet.
+  description: ARN of the file system. In check mode when it would be created its account and id are zeros.
   returned: when O(state=present)
   type: str
   sample: arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-0123456789abcdef0
@@ -350,7 +350,7 @@ class FileSystem:
         return {
             **self.plan.result(),
             "file_system_id": self.file_system_id,
-            "arn": (self.found or {}).get("FileSystemArn", ""),
+            "arn": (self.found or {}).get("FileSystemArn", self._announced_arn()),
             "dns_name": f"{self.file_system_id}.efs.{self.module.region}.{self._domain()}",
             "size_bytes": (self.found or {}).get("SizeInBytes", {}).get("Value", 0),
             "mount_targets": [
@@ -387,6 +387,12 @@ class FileSystem:
 
     def _domain(self):
         return "amazonaws.com.cn" if (self.module.region or "").startswith("cn-") else "amazonaws.com"
+
+    def _announced_arn(self):
+        """What a check hands on of a file system that it has only announced: nobody's."""
+        partition = "aws-cn" if self._domain().endswith(".cn") else "aws"
+        region = self.module.region
+        return f"arn:{partition}:elasticfilesystem:{region}:000000000000:file-system/{self.file_system_id}"
 
     def _wanted_tags(self):
         return {"Name": self.name, **(self.params["tags"] or {})}

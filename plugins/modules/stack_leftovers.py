@@ -10,8 +10,9 @@ description:
   - Asks every service that a stack uses for resources with the tags C(stackyard:environment) and
     C(stackyard:application).
   - What carries C(stackyard:keep) is kept on purpose, that is final snapshots of databases, images with their
-    snapshots, and the parameter that names the image. So are the recovery points of EFS's automatic backups, which
-    carry the tags of their file system. The rest is left by mistake.
+    snapshots, and the parameter that names the image. So are recovery points of AWS Backup, which carry the tags of
+    what was backed up, those of EFS's automatic backups among them, and a vault that holds some. The rest is left by
+    mistake.
   - The vault of the automatic backups lets nobody delete a recovery point as long as it has the policy that AWS gave
     it. AWS itself deletes each 35 days after it was made.
   - Describes are asked rather than the tagging API, which goes on naming things for a while after they are gone.
@@ -89,11 +90,14 @@ EC2 = (
 )
 
 
-# Made by AWS with the first file system that has automatic backups.
-BACKUP_VAULT = "aws/efs/automatic-backup-vault"
+# Made by AWS with the first file system that has automatic backups, and of no stack.
+AUTOMATIC_VAULT = "aws/efs/automatic-backup-vault"
 
 # No vault, or no permission to look into it: a stack can be destroyed without AWS Backup.
 NO_BACKUPS = ("ResourceNotFoundException", "AccessDeniedException")
+
+# Of what not every stack has: whoever destroys one without needs no permission to look for it.
+NO_RIGHTS = ("AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException")
 
 
 class Leftovers:
@@ -114,9 +118,10 @@ class Leftovers:
     def found(self):
         for source in (self.ec2, self.addresses, self.balancing, self.groups, self.databases, self.files, self.secrets):
             yield from source()
-        for source in (self.parameters, self.certificates, self.roles, self.buckets, self.recovery_points):
+        for source in (self.parameters, self.certificates, self.roles, self.buckets, self.backups):
             yield from source()
-        yield from self.tables()
+        for source in (self.tables, self.alarms, self.topics, self.keys):
+            yield from source()
 
     def ec2(self):
         ec2 = self.api("ec2")
@@ -207,9 +212,11 @@ class Leftovers:
     def roles(self):
         iam = self.api("iam")
         missing = ["NoSuchEntity", "NoSuchEntityException"]
-        role = found_or_none(iam.get_role, missing, RoleName=self.name)
-        if role:
-            yield "role", self.name, boto3_tag_list_to_ansible_dict(role["Role"].get("Tags", [])), role
+        # The machines', and the one that AWS Backup acts in.
+        for name in (self.name, f"{self.name}-backup"):
+            role = found_or_none(iam.get_role, missing, RoleName=name)
+            if role:
+                yield "role", name, boto3_tag_list_to_ansible_dict(role["Role"].get("Tags", [])), role
         profile = found_or_none(iam.get_instance_profile, missing, InstanceProfileName=self.name)
         if profile:
             tags = boto3_tag_list_to_ansible_dict(profile["InstanceProfile"].get("Tags", []))
@@ -232,12 +239,27 @@ class Leftovers:
             if answer:
                 yield "bucket", item["Name"], boto3_tag_list_to_ansible_dict(answer["TagSet"]), item
 
-    def recovery_points(self):
+    def backups(self):
         backup = self.api("backup")
+        plans = found_or_none(lambda: backup.pages("list_backup_plans", "BackupPlansList"), NO_BACKUPS)
+        for item in plans or []:
+            answer = found_or_none(backup.list_tags, NO_BACKUPS, ResourceArn=item["BackupPlanArn"])
+            if answer:
+                yield "backup-plan", item["BackupPlanName"], answer["Tags"], item
+        vaults = found_or_none(lambda: backup.pages("list_backup_vaults", "BackupVaultList"), NO_BACKUPS)
+        for item in vaults or []:
+            name = item["BackupVaultName"]
+            answer = found_or_none(backup.list_tags, NO_BACKUPS, ResourceArn=item["BackupVaultArn"])
+            # A recovery point of a stack is in the stack's own vault or in the one of automatic backups.
+            if answer is None or not (name == AUTOMATIC_VAULT or self.ours(answer["Tags"])):
+                continue
+            yield from self.recovery_points(backup, name)
+            if name != AUTOMATIC_VAULT:
+                yield "backup-vault", name, answer["Tags"], item
+
+    def recovery_points(self, backup, vault):
         points = found_or_none(
-            lambda: backup.pages(
-                "list_recovery_points_by_backup_vault", "RecoveryPoints", BackupVaultName=BACKUP_VAULT
-            ),
+            lambda: backup.pages("list_recovery_points_by_backup_vault", "RecoveryPoints", BackupVaultName=vault),
             NO_BACKUPS,
         )
         for item in points or []:
@@ -259,12 +281,43 @@ class Leftovers:
                 tags = dynamodb.list_tags_of_resource(ResourceArn=item["Table"]["TableArn"])["Tags"]
                 yield "table", name, boto3_tag_list_to_ansible_dict(tags), item
 
-    def removable(self, kind):
+    def alarms(self):
+        cloudwatch = self.api("cloudwatch")
+        prefix = f"{self.name}-"
+        alarms = found_or_none(
+            lambda: cloudwatch.pages("describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix), NO_RIGHTS
+        )
+        for item in alarms or []:
+            answer = found_or_none(cloudwatch.list_tags_for_resource, NO_RIGHTS, ResourceARN=item["AlarmArn"])
+            if answer:
+                yield "alarm", item["AlarmName"], boto3_tag_list_to_ansible_dict(answer["Tags"]), item
+
+    def topics(self):
+        sns = self.api("sns")
+        topics = found_or_none(lambda: sns.pages("list_topics", "Topics"), NO_RIGHTS)
+        for item in topics or []:
+            name = item["TopicArn"].rpartition(":")[2]
+            if not name.startswith(f"{self.name}-"):
+                continue
+            answer = found_or_none(sns.list_tags_for_resource, [*NO_RIGHTS, "NotFound"], ResourceArn=item["TopicArn"])
+            if answer:
+                yield "topic", name, boto3_tag_list_to_ansible_dict(answer["Tags"]), item
+
+    def keys(self):
+        kms = self.api("kms")
+        alias = f"alias/{self.name}-alarms"
+        answer = found_or_none(kms.describe_key, [*NO_RIGHTS, "NotFoundException"], KeyId=alias)
+        # AWS keeps a key for some days after it was deleted.
+        if answer and answer["KeyMetadata"]["KeyState"] != "PendingDeletion":
+            tags = kms.list_resource_tags(KeyId=answer["KeyMetadata"]["KeyId"])["Tags"]
+            yield "key", alias, boto3_tag_list_to_ansible_dict(tags, "TagKey", "TagValue"), answer
+
+    def removable(self, kind, item):
         """Tell whether such a thing can be removed at all, as far as can be seen without trying."""
         if kind != "recovery-point":
             return True
         answer = found_or_none(
-            self.api("backup").get_backup_vault_access_policy, NO_BACKUPS, BackupVaultName=BACKUP_VAULT
+            self.api("backup").get_backup_vault_access_policy, NO_BACKUPS, BackupVaultName=item["BackupVaultName"]
         )
         statements = json.loads(answer["Policy"])["Statement"] if answer else []
         return not any(
@@ -287,15 +340,19 @@ class Leftovers:
             self.delete_snapshot(identifier)
         elif kind == "recovery-point":
             delete = self.api("backup").delete_recovery_point
-            names = {"BackupVaultName": BACKUP_VAULT, "RecoveryPointArn": identifier}
+            names = {"BackupVaultName": item["BackupVaultName"], "RecoveryPointArn": identifier}
             return found_or_none(delete, ["AccessDeniedException"], **names) is not None
+        elif kind == "backup-vault":
+            # AWS refuses while recovery points of it are still being deleted.
+            delete = self.api("backup").delete_backup_vault
+            return found_or_none(delete, ["InvalidRequestException"], BackupVaultName=identifier) is not None
         return True
 
     def delete_snapshot(self, identifier):
         found_or_none(self.api("ec2").delete_snapshot, ["InvalidSnapshot.NotFound"], SnapshotId=identifier)
 
 
-PURGED = ("image", "snapshot", "db-snapshot", "parameter", "recovery-point")
+PURGED = ("image", "snapshot", "db-snapshot", "parameter", "recovery-point", "backup-vault")
 
 
 def work(module):
@@ -307,9 +364,11 @@ def work(module):
             continue
         entry = {"type": kind, "id": identifier}
         on_purpose = tags.get("stackyard:keep") == "true" or kind == "recovery-point"
+        # Listed before what it held is deleted.
+        on_purpose = on_purpose or (kind == "backup-vault" and item["NumberOfRecoveryPoints"] > 0)
         if not on_purpose or kind not in PURGED:
             left.append(entry)
-        elif not module.params["purge"] or not leftovers.removable(kind):
+        elif not module.params["purge"] or not leftovers.removable(kind, item):
             kept.append(entry)
         elif module.check_mode or leftovers.remove(kind, identifier, item):
             plan.delete(kind, identifier, {"kept": True})

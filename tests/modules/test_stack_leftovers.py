@@ -1,4 +1,4 @@
-"""stack_leftovers: recovery points of EFS's automatic backups; all else is seen in test_stacks."""
+"""stack_leftovers: what AWS Backup keeps, for its own sake or a stack's; all else is seen in test_stacks."""
 
 import json
 
@@ -67,3 +67,64 @@ def test_recovery_points_are_kept_and_purged_where_the_vault_lets_them_go(life, 
     purged = life.live({"purge": True})
     assert purged["changes"] == [{"action": "delete", "type": "recovery-point", "name": ours}]
     assert (purged["kept"], points(cloud)) == ([], {another})
+
+
+def test_a_stack_s_own_vault_is_kept_with_what_it_holds(life, cloud):
+    tags = {"stackyard:environment": "demo", "stackyard:application": "wordpress"}
+    backup = cloud.client("backup")
+    for name, owner in (("demo-wordpress", tags), ("empty", tags), ("foreign", {})):
+        backup.create_backup_vault(BackupVaultName=name, BackupVaultTags=owner)
+    system = cloud.client("efs").create_file_system(
+        CreationToken="home", Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+    )
+    job = backup.start_backup_job(
+        BackupVaultName="demo-wordpress", ResourceArn=system["FileSystemArn"], IamRoleArn=ROLE
+    )
+    cloud.client("efs").delete_file_system(FileSystemId=system["FileSystemId"])
+    rule = {"RuleName": "daily", "TargetBackupVaultName": "demo-wordpress"}
+    backup.create_backup_plan(BackupPlan={"BackupPlanName": "left", "Rules": [rule]}, BackupPlanTags=tags)
+    cloud.client("iam").create_role(
+        RoleName="demo-wordpress-backup",
+        AssumeRolePolicyDocument="{}",
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+    kept = [
+        {"type": "recovery-point", "id": job["RecoveryPointArn"]},
+        {"type": "backup-vault", "id": "demo-wordpress"},
+    ]
+    listed = life.run({})
+    assert listed["kept"] == kept
+    assert sorted((entry["type"], entry["id"]) for entry in listed["left"]) == [
+        ("backup-plan", "left"),
+        ("backup-vault", "empty"),
+        ("role", "demo-wordpress-backup"),
+    ]
+    purged = life.live({"purge": True})
+    assert [(change["type"], change["name"]) for change in purged["changes"]] == [
+        (entry["type"], entry["id"]) for entry in kept
+    ]
+    assert purged["kept"] == []
+    names = {vault["BackupVaultName"] for vault in backup.list_backup_vaults()["BackupVaultList"]}
+    assert names == {"empty", "foreign"}
+
+
+def test_alarms_their_topic_and_its_key_are_left_by_mistake(life, cloud, ansible):
+    tags = {"stackyard:environment": "demo", "stackyard:application": "wordpress"}
+    alarm = {
+        "name": "slow",
+        "namespace": "AWS/EFS",
+        "metric": "BurstCreditBalance",
+        "statistic": "Minimum",
+        "threshold": 1,
+        "comparison": "LessThanThreshold",
+    }
+    made = {"alarms_name": "demo-wordpress", "alarms_tags": tags, "alarms_alarms": [alarm]}
+    ansible.run_role("alarms", made)
+    ansible.run_role("alarms", made | {"alarms_name": "demo-wordpress-blue", "alarms_tags": {}})
+    assert [(entry["type"], entry["id"]) for entry in life.run({})["left"]] == [
+        ("alarm", "demo-wordpress-slow"),
+        ("topic", "demo-wordpress-alarms"),
+        ("key", "alias/demo-wordpress-alarms"),
+    ]
+    ansible.run_role("alarms", made | {"alarms_state": "absent"})
+    assert life.run({})["left"] == []
