@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from .certificate_files import certificate_file_problems
-from .input_rules import Rule, check, ids, number, tags, text, texts, unknown_names
+from .input_rules import Rule, check, flag, ids, number, tags, text, texts, unknown_names
 from .network_plan import network_problems
 
 ROLES_FOLDER = Path(__file__).resolve().parents[2] / "roles"
@@ -24,6 +24,7 @@ ROLES_FOLDER = Path(__file__).resolve().parents[2] / "roles"
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]"
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _HTTP_CODES = r"[2-4]\d\d(-[2-4]\d\d)?(,[2-4]\d\d(-[2-4]\d\d)?)*"
+_FILE_SYSTEM = re.compile(r"arn:aws[a-z-]*:elasticfilesystem:[a-z0-9-]+:\d{12}:file-system/fs-[0-9a-f]{8,40}")
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,\-]+")
 _VARIABLE = re.compile(r"(?!ansible_)[a-z_][a-z0-9_]*")
 
@@ -56,9 +57,67 @@ def is_schedules(value: Any) -> bool:
     )
 
 
+def is_file_systems(value: Any) -> bool:
+    """Tell whether a value is a list of ARNs of EFS file systems, each of them once."""
+    return (
+        isinstance(value, (list, tuple))
+        and all(isinstance(entry, str) and _FILE_SYSTEM.fullmatch(entry) for entry in value)
+        and not _repeated(value)
+    )
+
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "network": (
         text("network_vpc_id", r"vpc-[0-9a-f]{8,17}", "the id of a VPC, such as vpc-0123456789abcdef0", empty=True),
+    ),
+    "alarms": (
+        text(
+            "alarms_name",
+            r"[A-Za-z0-9_-]{1,150}",
+            "a name of 1 to 150 letters, digits, hyphens and underscores",
+            required=True,
+        ),
+        tags("alarms_tags"),
+        text("alarms_kms_key_id", r"\S+", "the id, ARN or alias of a key", empty=True),
+    ),
+    "backup": (
+        text(
+            "backup_name",
+            r"[A-Za-z0-9_-]{2,50}",
+            "a name of 2 to 50 letters, digits, hyphens and underscores",
+            required=True,
+        ),
+        tags("backup_tags"),
+        flag("backup_purge"),
+        flag("backup_keep_vault"),
+        Rule(
+            "backup_resources",
+            is_file_systems,
+            "a list of ARNs of EFS file systems, each of them once,",
+            required=True,
+        ),
+        text(
+            "backup_vault_name",
+            r"[A-Za-z0-9_-]{2,50}",
+            "a name of 2 to 50 letters, digits, hyphens and underscores",
+            empty=True,
+        ),
+        text("backup_kms_key_arn", r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/\S+", "the ARN of a key", empty=True),
+        text(
+            "backup_schedule",
+            r"cron\(\S+( \S+){5}\)",
+            "a cron expression of AWS, which has six fields such as cron(0 5 ? * * *),",
+        ),
+        number("backup_start_window", 60, 525600, "minutes"),
+        number("backup_completion_window", 120, 525600, "minutes"),
+        number("backup_retention_days", 1, 36500, "days", also=0),
+        text(
+            "backup_permissions_boundary",
+            r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+",
+            "the ARN of a policy",
+            empty=True,
+        ),
+        number("backup_wait_timeout", 30, 86400, "seconds"),
     ),
     "secret": (number("secret_recovery_days", 7, 30, "days", also=0),),
     "lease_table": (
@@ -196,6 +255,120 @@ RULES: dict[str, tuple[Rule, ...]] = {
         number("fleet_wait_timeout", 30, 86400, "seconds"),
     ),
 }
+
+
+def alarms_problems(v: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with alarms and subscribers."""
+    problems = [
+        f"alarms_alarms has the name {name!r} twice: different ones are accepted."
+        for name in _repeated(alarm["name"] for alarm in v["alarms"])
+    ]
+    for alarm in v["alarms"]:
+        problems += _alarm_problems(alarm)
+    for subscriber in v["subscribers"]:
+        problems += _subscriber_problems(subscriber["protocol"], subscriber["endpoint"])
+    if v["kms_key_id"] == "alias/aws/sns":
+        problems.append(
+            "alarms_kms_key_id is alias/aws/sns: a key whose policy lets CloudWatch use it is accepted, or nothing for "
+            "one of its own."
+        )
+    return problems
+
+
+def is_subscribers(value: Any) -> bool:
+    """Tell whether a value is a list of those whom a topic is to tell."""
+    return isinstance(value, list) and all(
+        isinstance(entry, Mapping)
+        and set(entry) == {"protocol", "endpoint"}
+        and entry["protocol"] in ("email", "https")
+        and not _subscriber_problems(entry["protocol"], str(entry["endpoint"]))
+        for entry in value
+    )
+
+
+def _alarm_problems(alarm: Mapping[str, Any]) -> list[str]:
+    where = f"alarms_alarms, {alarm['name']}"
+    problems = []
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", alarm["name"]):
+        problems.append(f"{where}: a name of 1 to 100 letters, digits, hyphens and underscores is accepted.")
+    problems += _expression_problems(where, alarm) if alarm.get("expression") else _metric_problems(where, alarm)
+    percentile = alarm.get("extended_statistic")
+    if percentile and not re.fullmatch(r"p(\d{1,2}(\.\d{1,10})?|100)", percentile):
+        problems.append(
+            f"{where}: extended_statistic is {percentile!r}: a percentile such as p99 or p99.9 is accepted."
+        )
+    period, periods = alarm.get("period", 60), alarm.get("evaluation_periods", 1)
+    if period not in (10, 20, 30) and (period < 60 or period % 60):
+        problems.append(f"{where}: period is {period}: 10, 20, 30 or a multiple of 60 seconds is accepted.")
+    elif periods < 1 or period * periods > (86400 if period < 3600 else 7 * 86400):
+        problems.append(
+            f"{where}: evaluation_periods is {periods}: 1 or more is accepted, as long as they are a day together, or "
+            "a week where the period is an hour or more."
+        )
+    points = alarm.get("datapoints_to_alarm")
+    if points is not None and not 1 <= points <= periods:
+        problems.append(f"{where}: datapoints_to_alarm is {points}: 1 to evaluation_periods ({periods}) is accepted.")
+    actions = alarm.get("actions") or []
+    problems += [
+        f"{where}: actions has {action!r}: ARNs, such as arn:aws:automate:<region>:ec2:recover, are accepted."
+        for action in actions
+        if not re.fullmatch(r"arn:aws[a-z-]*:\S+", action)
+    ]
+    # The topic is one of the five that AWS allows for a state.
+    if len(actions) > 4:
+        problems.append(f"{where}: actions has {len(actions)}: at most 4 are accepted.")
+    if len(alarm.get("dimensions") or {}) > 30:
+        problems.append(f"{where}: dimensions has more than 30: at most 30 are accepted.")
+    return problems
+
+
+def _metric_problems(where: str, alarm: Mapping[str, Any]) -> list[str]:
+    if not alarm.get("namespace") or not alarm.get("metric"):
+        return [f"{where}: namespace and metric, or expression and metrics, are accepted."]
+    if bool(alarm.get("statistic")) == bool(alarm.get("extended_statistic")):
+        return [f"{where}: one of statistic and extended_statistic is accepted."]
+    return []
+
+
+def _expression_problems(where: str, alarm: Mapping[str, Any]) -> list[str]:
+    single = [key for key in ("namespace", "metric", "statistic", "extended_statistic") if alarm.get(key)]
+    if single:
+        return [f"{where}: {single[0]} is accepted without expression alone."]
+    wanted = {"namespace", "metric", "statistic", "period"}
+    metrics = alarm.get("metrics") or {}
+    if not metrics:
+        return [f"{where}: metrics is not set: those of the expression by their ids are accepted."]
+    return [
+        f"{where}: metrics has {name!r}: a name that begins with a small letter, with namespace, metric, statistic, "
+        "period and, if there are any, dimensions, is accepted."
+        for name, metric in metrics.items()
+        if not re.fullmatch(r"[a-z][A-Za-z0-9_]{0,254}", name)
+        or not isinstance(metric, Mapping)
+        or set(metric) - {"dimensions"} != wanted
+    ]
+
+
+def _subscriber_problems(protocol: str, endpoint: str) -> list[str]:
+    if protocol == "email" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", endpoint):
+        return [f"alarms_subscribers has {endpoint!r}: an address such as operators@example.com is accepted for email."]
+    if protocol == "https" and not re.fullmatch(rf"https://{DOMAIN}(:\d+)?(/[^\s?#@]*)?", endpoint):
+        # Not repeated: it may hold a secret.
+        return [
+            "alarms_subscribers has an endpoint for https that is none: a URL such as https://alarms.example.com/sns "
+            "is accepted, without a user, a password or a query in it."
+        ]
+    return []
+
+
+def backup_problems(v: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the variables of backups together."""
+    start, completion = v["start_window"], v["completion_window"]
+    if completion >= start + 60:
+        return []
+    return [
+        f"backup_completion_window is {completion}: at least an hour more than backup_start_window ({start}) is "
+        "accepted."
+    ]
 
 
 def secret_problems(v: Mapping[str, Any]) -> list[str]:
@@ -379,6 +552,8 @@ def _boot_document_problems(v: Mapping[str, Any]) -> list[str]:
 
 TOGETHER: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "network": network_problems,
+    "alarms": alarms_problems,
+    "backup": backup_problems,
     "secret": secret_problems,
     "lease_table": lambda v: [],
     "database": lambda v: database_problems(v, "database_"),

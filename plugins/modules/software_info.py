@@ -11,7 +11,8 @@ short_description: Tell what software a machine carries
 description:
   - Asks dpkg for the packages of the system, and looks below some folders for what no package brought there. Python
     packages (C(*.dist-info)), Node packages (C(node_modules)), Ansible collections, WordPress with its plug-ins and
-    themes, and Etherpad with its plug-ins are told from the files that they describe themselves in.
+    themes, Etherpad with its plug-ins, OpenJDK from an archive, and the locked plug-ins of Jenkins are told from the
+    files that they describe themselves in.
   - M(ansible.builtin.package_facts) knows the packages of the system alone, and not the sources that they were built
     from, by which Debian's security tracker names them.
 options:
@@ -97,6 +98,13 @@ def described(folder: Path, names: list[str], files: list[str]) -> Iterator[dict
         yield from collection(folder, files)
     if "wp-includes" in names and "wp-content" in names:
         yield from wordpress(folder)
+    if {"lock.json", "wanted.json"} <= set(files) and "plugins" in names:
+        for plugin in json.loads(text(folder / "lock.json")):
+            yield {"kind": "jenkins-plugin", "name": plugin["name"], "version": plugin["version"]}
+    if "release" in files and {"bin", "lib"} <= set(names):
+        version = re.search(r'^JAVA_RUNTIME_VERSION="([^"]+)"', text(folder / "release"), re.M)
+        if version:
+            yield {"kind": "openjdk", "name": "openjdk", "version": version.group(1)}
 
 
 def collection(folder: Path, files: list[str]) -> Iterator[dict[str, str]]:

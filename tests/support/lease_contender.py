@@ -61,10 +61,12 @@ class ProcessApplication:
         record: File that the process writes to.
         stubborn: Of how many ends one does not heed SIGTERM at all; 0 for none.
         linger: Seconds at most from SIGTERM to the end.
+        program: What the process runs, called as this file is.
     """
 
-    def __init__(self, folder: Path, record: Path, *, stubborn: float, linger: float) -> None:
+    def __init__(self, folder: Path, record: Path, *, stubborn: float, linger: float, program: str = __file__) -> None:
         self._folder = folder
+        self._program = program
         self._record = record
         self._stubborn = stubborn
         self._linger = linger
@@ -80,7 +82,7 @@ class ProcessApplication:
             [
                 sys.executable,
                 "-ES",
-                __file__,
+                self._program,
                 "application",
                 str(self._record),
                 str(token),
@@ -151,7 +153,11 @@ def run_machine(settings: dict[str, Any]) -> None:
 
     signal.signal(signal.SIGUSR1, step)
     application = ProcessApplication(
-        folder, Path(settings["record"]), stubborn=settings["stubborn"], linger=settings["linger"]
+        folder,
+        Path(settings["record"]),
+        stubborn=settings["stubborn"],
+        linger=settings["linger"],
+        program=settings["program"],
     )
     if not settings["leased"]:
         leaving: list[bool] = []

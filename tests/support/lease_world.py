@@ -235,15 +235,24 @@ class World:
         leased: False for machines that know of no lease.
         stubborn: Which part of the applications' ends does not heed SIGTERM.
         linger: Seconds at most from SIGTERM to the end of an application that does.
+        program: What the application is.
     """
 
     _numbers = itertools.count(1)
 
     def __init__(
-        self, cloud: Cloud, folder: Path, *, leased: bool = True, stubborn: float = 0, linger: float = 0.05
+        self,
+        cloud: Cloud,
+        folder: Path,
+        *,
+        leased: bool = True,
+        stubborn: float = 0,
+        linger: float = 0.05,
+        program: Path = CONTENDER,
     ) -> None:
         self.cloud = cloud
         self.folder = folder
+        self.program = program
         self.leased, self.stubborn, self.linger = leased, stubborn, linger
         self.table = f"leases-{next(self._numbers)}"
         self.record = folder / "record"
@@ -272,6 +281,7 @@ class World:
             "leased": self.leased,
             "stubborn": self.stubborn,
             "linger": self.linger,
+            "program": str(self.program),
         }
         (folder / "settings.json").write_text(json.dumps(content))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {

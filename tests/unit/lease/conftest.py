@@ -1,4 +1,4 @@
-"""A DynamoDB over HTTP for the lease's daemon, and worlds of machines that contend for a lease there."""
+"""Worlds of machines that contend for a lease."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.control_plane import Cloud, control_plane_process
+from support.control_plane import Cloud
 from support.lease_world import MakeWorld, World, world
-
-
-@pytest.fixture(scope="session")
-def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The control plane, in a process of its own."""
-    with control_plane_process(tmp_path_factory.mktemp("control-plane")) as cloud:
-        yield cloud
 
 
 @pytest.fixture

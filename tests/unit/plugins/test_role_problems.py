@@ -8,6 +8,17 @@ from ansible_collections.stackyard.aws.plugins.module_utils.role_problems import
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 
+HOME = "arn:aws:elasticfilesystem:us-east-1:123456789012:file-system/fs-0123456789abcdef0"
+ALARM = {
+    "name": "credits",
+    "namespace": "AWS/EFS",
+    "metric": "BurstCreditBalance",
+    "statistic": "Minimum",
+    "threshold": 1,
+    "comparison": "LessThanThreshold",
+}
+RATIO = {"name": "used", "expression": "100 * moved", "threshold": 80, "comparison": "GreaterThanThreshold"}
+
 REQUIRED = {
     "network": {
         "name": "demo",
@@ -16,6 +27,8 @@ REQUIRED = {
         "zones": ["us-east-1a", "us-east-1b"],
         "nat": "one",
     },
+    "alarms": {"name": "demo-jenkins", "tags": {}, "alarms": [ALARM]},
+    "backup": {"name": "demo-jenkins", "tags": {}, "resources": [HOME]},
     "secret": {"tags": {}, "secrets": [{"key": "a", "name": "demo/a", "fields": {"password": {"random": 32}}}]},
     "lease_table": {"name": "demo-leases", "tags": {}},
     "database": {
@@ -50,6 +63,45 @@ REQUIRED = {
 WRONG = [
     ("network", {"nat": "none"}, "network_nat is none"),
     ("network", {"vpc_id": "main"}, "network_vpc_id is 'main': the id of a VPC"),
+    ("alarms", {"name": "demo jenkins"}, "alarms_name is 'demo jenkins'"),
+    ("alarms", {"alarms": [ALARM, ALARM]}, "has the name 'credits' twice"),
+    ("alarms", {"alarms": [ALARM | {"name": "a b"}]}, "alarms_alarms, a b: a name of 1 to 100 letters"),
+    ("alarms", {"alarms": [ALARM | {"extended_statistic": "p99"}]}, "one of statistic and extended_statistic"),
+    ("alarms", {"alarms": [ALARM | {"statistic": None}]}, "one of statistic and extended_statistic"),
+    ("alarms", {"alarms": [ALARM | {"metric": None}]}, "namespace and metric, or expression and metrics, are accepted"),
+    ("alarms", {"alarms": [ALARM | {"expression": "a"}]}, "namespace is accepted without expression alone"),
+    ("alarms", {"alarms": [RATIO | {"metrics": {}}]}, "metrics is not set"),
+    ("alarms", {"alarms": [RATIO | {"metrics": {"A": {}}}]}, "a name that begins with a small letter, with namespace"),
+    (
+        "alarms",
+        {"alarms": [ALARM | {"statistic": None, "extended_statistic": "99"}]},
+        "a percentile such as p99",
+    ),
+    ("alarms", {"alarms": [ALARM | {"period": 45}]}, "10, 20, 30 or a multiple of 60 seconds is accepted"),
+    ("alarms", {"alarms": [ALARM | {"period": 300, "evaluation_periods": 300}]}, "as long as they are a day together"),
+    ("alarms", {"alarms": [ALARM | {"datapoints_to_alarm": 2}]}, "1 to evaluation_periods (1) is accepted"),
+    ("alarms", {"alarms": [ALARM | {"actions": ["recover"]}]}, "actions has 'recover': ARNs"),
+    ("alarms", {"alarms": [ALARM | {"actions": [f"arn:aws:sns:{n}" for n in range(5)]}]}, "at most 4 are accepted"),
+    ("alarms", {"alarms": [ALARM | {"dimensions": {str(n): "x" for n in range(31)}}]}, "at most 30 are accepted"),
+    ("alarms", {"subscribers": [{"protocol": "email", "endpoint": "operators"}]}, "operators@example.com"),
+    ("alarms", {"subscribers": [{"protocol": "https", "endpoint": "https://a:b@example.com/"}]}, "without a user"),
+    ("alarms", {"subscribers": [{"protocol": "https", "endpoint": "https://example.com/?key=1"}]}, "without a user"),
+    ("alarms", {"kms_key_id": "alias/aws/sns"}, "whose policy lets CloudWatch use it"),
+    ("backup", {"name": "demo.jenkins"}, "backup_name is 'demo.jenkins': a name of 2 to 50 letters"),
+    ("backup", {"tags": {"aws:x": "y"}}, "none beginning with 'aws:'"),
+    ("backup", {"purge": "yes"}, "backup_purge is 'yes': true or false is accepted"),
+    ("backup", {"keep_vault": "yes"}, "backup_keep_vault is 'yes': true or false is accepted"),
+    ("backup", {"resources": []}, "backup_resources is not set: a list of ARNs of EFS file systems"),
+    ("backup", {"resources": ["arn:aws:rds:us-east-1:123456789012:db:demo"]}, "a list of ARNs of EFS file systems"),
+    ("backup", {"resources": [HOME, HOME]}, "each of them once"),
+    ("backup", {"vault_name": "a"}, "backup_vault_name is 'a'"),
+    ("backup", {"kms_key_arn": "alias/backup"}, "the ARN of a key"),
+    ("backup", {"schedule": "0 5 * * *"}, "which has six fields such as cron(0 5 ? * * *), is accepted"),
+    ("backup", {"start_window": 30}, "a whole number of minutes from 60 to 525600 is accepted"),
+    ("backup", {"start_window": 480, "completion_window": 500}, "an hour more than backup_start_window (480)"),
+    ("backup", {"retention_days": -1}, "0, or a whole number of days from 1 to 36500, is accepted"),
+    ("backup", {"permissions_boundary": "boundary"}, "the ARN of a policy"),
+    ("backup", {"wait_timeout": 1}, "backup_wait_timeout is 1"),
     ("secret", {"recovery_days": 3}, "0, or a whole number of days from 7 to 30, is accepted"),
     ("secret", {"secrets": [{"key": k, "name": "x", "fields": {}} for k in "ab"]}, "has the name 'x' twice"),
     ("database", {"name": "1"}, "database_name is '1': a name of up to 63"),

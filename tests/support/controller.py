@@ -1,0 +1,55 @@
+"""A Jenkins controller over HTTP, as its administrator's scripts use it."""
+
+import json
+from typing import Any
+
+import requests
+
+
+class Controller:
+    """A controller.
+
+    Args:
+        url: Its address, with a slash at its end.
+        secret: The secret with the password of ``admin``.
+    """
+
+    def __init__(self, url: str, secret: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        [self._session.auth] = json.loads(secret).items()
+
+    def get(self, path: str) -> Any:
+        """What a page of the API says."""
+        answer = self._session.get(f"{self.url}{path}", timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def post(self, path: str, data: str = "") -> requests.Response:
+        """Send a request with its crumb."""
+        crumb = self.get("crumbIssuer/api/json")
+        answer = self._session.post(
+            f"{self.url}{path}",
+            data=data.encode(),
+            headers={crumb["crumbRequestField"]: crumb["crumb"], "Content-Type": "application/xml"},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer
+
+    def jobs(self) -> list[str]:
+        """Names of all jobs."""
+        return [job["name"] for job in self.get("api/json")["jobs"]]
+
+    def make_job(self, name: str) -> None:
+        """Make a job that does nothing."""
+        self.post(f"createItem?name={name}", "<project/>")
+
+    def build(self, job: str, seconds: float) -> str:
+        """Begin a build of so many seconds; returns its path."""
+        return f"job/{job}/{self.post(f'job/{job}/build?seconds={seconds}').text.strip()}"
+
+    def result(self, build: str) -> str | None:
+        """How a build ended; None while it runs."""
+        found: str | None = self.get(f"{build}/api/json")["result"]
+        return found
