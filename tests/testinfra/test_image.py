@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -17,6 +18,7 @@ APPLICATION = os.environ.get("STACKYARD_APPLICATION", "wordpress")
 testinfra_hosts = [f"podman://{APPLICATION}"]
 wordpress = pytest.mark.skipif(APPLICATION != "wordpress", reason="an image of another application")
 etherpad = pytest.mark.skipif(APPLICATION != "etherpad", reason="an image of another application")
+jenkins = pytest.mark.skipif(APPLICATION != "jenkins", reason="an image of another application")
 
 
 @pytest.fixture
@@ -187,3 +189,58 @@ def test_etherpad_s_image_knows_no_site(image):
     for name in ("database.json", "settings.json", "session-key", "api-key"):
         assert not image.file(f"/etc/etherpad/{name}").exists
     assert not image.service("etherpad").is_enabled
+
+
+@jenkins
+def test_jenkins_is_held_at_the_version_that_was_asked_for(host):
+    pinned = re.search(r"Pin: version (\S+)", host.file("/etc/apt/preferences.d/jenkins").content_string)
+    assert pinned is not None
+    shown = host.check_output("dpkg-query --show '--showformat=${db:Status-Abbrev}${Version}' jenkins")
+    assert shown == f"hi {pinned[1]}"
+
+
+@jenkins
+def test_jenkins_repository_is_trusted_by_its_own_key_alone(host):
+    assert (
+        "Signed-By: /etc/apt/keyrings/jenkins.asc"
+        in host.file("/etc/apt/sources.list.d/jenkins.sources").content_string
+    )
+    assert host.check_output("ls -A /etc/apt/keyrings") == "jenkins.asc"
+
+
+@jenkins
+def test_jenkins_java_runs(host):
+    assert re.match(r"openjdk (21|25)\b", host.check_output("/opt/java/current/bin/java --version"))
+
+
+@jenkins
+def test_jenkins_plug_ins_are_those_of_their_lock(host):
+    folder = "/usr/local/share/jenkins/plugins/current"
+    lock = json.loads(host.file(f"{folder}/lock.json").content_string)
+    assert "configuration-as-code" in [plugin["name"] for plugin in lock]
+    sums = dict(
+        reversed(line.split()) for line in host.check_output(f"cd {folder}/plugins && sha256sum *").splitlines()
+    )
+    assert sums == {f"{plugin['name']}.jpi": plugin["checksum"].removeprefix("sha256:") for plugin in lock}
+    assert host.check_output(f"find {folder}/ -not -user root -print -quit") == ""
+    assert host.check_output(f"find {folder}/ -not -type l -perm /022 -print -quit") == ""
+
+
+@jenkins
+def test_jenkins_unit_is_valid_and_not_started_at_boot(host):
+    checked = host.run("systemd-analyze verify --man=no jenkins.service")
+    assert "jenkins.service" not in checked.stderr, checked.stderr
+    assert not host.file("/etc/systemd/system/multi-user.target.wants/jenkins.service").exists
+
+
+@jenkins
+def test_jenkins_port_mapper_is_closed(host):
+    assert host.service("rpcbind.socket").is_masked
+
+
+@jenkins
+def test_jenkins_image_knows_no_site(image):
+    for name in ("jenkins.yaml", "machine.json", "environment", "java.options"):
+        assert not image.file(f"/etc/jenkins/{name}").exists
+    assert image.check_output("find /etc/jenkins/secrets /var/lib/jenkins -mindepth 1") == ""
+    assert not image.service("jenkins").is_enabled
