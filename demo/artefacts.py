@@ -38,6 +38,7 @@ def wordpress(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
         "wordpress_version": archive["version"],
         "wordpress_archive_url": url,
         "wordpress_archive_checksum": f"sha256:{archive['sha256']}",
+        **database_authority(s3.meta.endpoint_url, "wordpress"),
     }
 
 
@@ -61,14 +62,40 @@ def etherpad(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
                 "checksum": f"sha256:{plugin['sha256']}",
             }
         ],
+        **database_authority(s3.meta.endpoint_url, "etherpad"),
     }
 
 
-APPLICATIONS = {"wordpress": wordpress, "etherpad": etherpad}
+def jenkins(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
+    """Put a stand-in for Jenkins into the bucket, the same for each suite; otherwise as ``wordpress``.
+
+    Its signed repository, plug-ins and the manager that installs them.
+    """
+    stand_in = json.loads(read("tools/jenkins_stand_in/build"))
+    print(f"   taking a stand-in for Jenkins {stand_in['versions'][-1]}, which is not Jenkins", flush=True)
+    www = Path(stand_in["www"])
+    for path in (path for path in www.rglob("*") if path.is_file()):
+        url = upload(s3, region, path, f"jenkins/{path.relative_to(www)}")
+    repository = url.partition("/jenkins/")[0] + "/jenkins"
+    return {
+        "jenkins_version": stand_in["versions"][-1],
+        "jenkins_repository_url": repository,
+        "jenkins_repository_key_url": f"{repository}/key.asc",
+        "jenkins_repository_key_fingerprint": stand_in["fingerprint"],
+        "jenkins_repository_key_checksum": stand_in["key_checksum"],
+        "jenkins_update_center_url": repository,
+        "jenkins_plugin_manager_url": f"{repository}/{stand_in['manager']}",
+        "jenkins_plugin_manager_checksum": stand_in["manager_checksum"],
+        "jenkins_plugins": [plugin for plugin in stand_in["plugins"] if plugin["name"] == "configuration-as-code"],
+    }
+
+
+# The order is that of the ports on which inventory/local publishes them.
+APPLICATIONS = {"wordpress": wordpress, "etherpad": etherpad, "jenkins": jenkins}
 
 
 def database_authority(endpoint: str, application: str) -> dict[str, str]:
-    """The checksum of the authority that signs the local cloud's databases; inventory/local has its address.
+    """Return the checksum of the authority that signs the local cloud's databases; inventory/local has its address.
 
     Args:
         endpoint: The local cloud's API.
@@ -79,8 +106,8 @@ def database_authority(endpoint: str, application: str) -> dict[str, str]:
     return {f"{application}_database_ca_checksum": f"sha256:{hashlib.sha256(reply.content).hexdigest()}"}
 
 
-def upload(s3: Any, region: str, path: Path) -> str:
-    """Put a file into the bucket, readable by everybody as upstream's is.
+def upload(s3: Any, region: str, path: Path, key: str = "") -> str:
+    """Put a file into the bucket, readable by everybody as upstream's is, by default under its own name.
 
     Returns:
         Its URL as a machine sees it.
@@ -94,8 +121,8 @@ def upload(s3: Any, region: str, path: Path) -> str:
             "Resource": f"arn:aws:s3:::{BUCKET}/*",
         }
         s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
-    s3.upload_file(str(path), BUCKET, path.name)
-    return f"http://s3.{region}.amazonaws.com/{BUCKET}/{path.name}"
+    s3.upload_file(str(path), BUCKET, key or path.name)
+    return f"http://s3.{region}.amazonaws.com/{BUCKET}/{key or path.name}"
 
 
 def write_variables(path: Path, variables: dict[str, Any]) -> Path:

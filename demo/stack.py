@@ -86,7 +86,6 @@ class Demo:
         """
         source = artefacts.APPLICATIONS[self.application]
         variables = source(self.client("s3"), self.settings.region, suite)
-        variables |= artefacts.database_authority(self.settings.endpoint, self.application)
         return artefacts.write_variables(BUILD / self.settings.name / f"{self.application}-{suite}.yml", variables)
 
     def bake(self, variables: Path) -> None:

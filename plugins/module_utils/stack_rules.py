@@ -10,7 +10,15 @@ from typing import Any
 
 from .input_rules import Rule, choice, cidrs, flag, mapping, number, tags, text, texts
 from .network_plan import TIERS, cidr_problem, network_problems
-from .role_problems import BUCKET, RULES, database_problems, https_problems, schedule_problems, size_problems
+from .role_problems import (
+    BUCKET,
+    RULES,
+    database_problems,
+    https_problems,
+    is_subscribers,
+    schedule_problems,
+    size_problems,
+)
 
 ENVIRONMENT = r"[a-z](-?[a-z0-9]){0,15}"
 
@@ -101,13 +109,8 @@ def of_role(name: str, role: str, variable: str) -> Rule:
     return replace(rule, name=name)
 
 
-def stack_rules(p: str, engines: tuple[str, ...]) -> tuple[Rule, ...]:
-    """Return the rules of the variables that each stack has, under the stack's own prefix.
-
-    Args:
-        p: The prefix, such as ``wordpress_stack_``.
-        engines: Database engines that the application works with.
-    """
+def stack_rules(p: str) -> tuple[Rule, ...]:
+    """Return the rules of the variables that each stack has, under the stack's own prefix, such as wordpress_stack_."""
     return (
         tags(f"{p}tags", ("aws:", "stackyard:", "localcloud:")),
         Rule(
@@ -145,15 +148,6 @@ def stack_rules(p: str, engines: tuple[str, ...]) -> tuple[Rule, ...]:
         ),
         number(f"{p}password_length", 16, 128, "characters"),
         of_role(f"{p}secret_recovery_days", "secret", "recovery_days"),
-        choice(f"{p}database_engine", *engines),
-        of_role(f"{p}database_engine_version", "database", "engine_version"),
-        of_role(f"{p}database_class", "database", "class"),
-        of_role(f"{p}database_storage_gb", "database", "storage_gb"),
-        of_role(f"{p}database_max_storage_gb", "database", "max_storage_gb"),
-        flag(f"{p}database_multi_az"),
-        of_role(f"{p}database_backup_days", "database", "backup_days"),
-        flag(f"{p}database_deletion_protection"),
-        flag(f"{p}database_final_snapshot"),
         flag(f"{p}https"),
         of_role(f"{p}domain", "load_balancer", "domain"),
         of_role(f"{p}hosted_zone_id", "load_balancer", "hosted_zone_id"),
@@ -172,6 +166,31 @@ def stack_rules(p: str, engines: tuple[str, ...]) -> tuple[Rule, ...]:
     )
 
 
+def database_rules(p: str, engines: tuple[str, ...]) -> tuple[Rule, ...]:
+    """Return the rules of the variables that each stack with a database has.
+
+    Args:
+        p: The stack's prefix.
+        engines: Database engines that the application works with.
+    """
+    return (
+        choice(f"{p}database_engine", *engines),
+        of_role(f"{p}database_engine_version", "database", "engine_version"),
+        of_role(f"{p}database_class", "database", "class"),
+        of_role(f"{p}database_storage_gb", "database", "storage_gb"),
+        of_role(f"{p}database_max_storage_gb", "database", "max_storage_gb"),
+        flag(f"{p}database_multi_az"),
+        of_role(f"{p}database_backup_days", "database", "backup_days"),
+        flag(f"{p}database_deletion_protection"),
+        flag(f"{p}database_final_snapshot"),
+    )
+
+
+def secret_name(name: str, what: str) -> Rule:
+    """The rule of a variable that names a secret of the operator's, or none."""
+    return text(name, r"[\w/+=.@-]{1,256}", f"the name of a secret with {what}", empty=True)
+
+
 def made_in_secrets_manager(*names: str) -> tuple[Rule, ...]:
     """Return rules that refuse variables which are made at random, or read from a secret of the operator's."""
     accepted = "nothing, since it is made in Secrets Manager where nobody sees it,"
@@ -187,7 +206,6 @@ def stack_together(values: Mapping[str, Any], p: str) -> list[str]:
             f"{p}network_zones is {v['network_zones']!r}: zones of stackyard_region ({values['stackyard_region']})"
             " are accepted."
         )
-    problems += database_problems(part(v, "database_"), f"{p}database_")
     problems += https_problems(v, p)
     if not v["https"] and (v["hosted_zone_id"] or v["certificate_arn"] or v["certificate_file"]):
         problems.append(
@@ -204,7 +222,8 @@ def part(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 WORDPRESS = "wordpress_stack_"
 
 WORDPRESS_RULES = (
-    *stack_rules(WORDPRESS, ("mysql", "mariadb")),
+    *stack_rules(WORDPRESS),
+    *database_rules(WORDPRESS, ("mysql", "mariadb")),
     choice(f"{WORDPRESS}filesystem_throughput", "elastic", "bursting"),
     choice(f"{WORDPRESS}filesystem_mount", "efs", "nfs4"),
     flag(f"{WORDPRESS}filesystem_backup"),
@@ -221,7 +240,7 @@ WORDPRESS_RULES = (
     of_role(f"{WORDPRESS}target_cpu_percent", "fleet", "cpu_target"),
     of_role(f"{WORDPRESS}target_requests", "fleet", "requests_target"),
     of_role(f"{WORDPRESS}schedules", "fleet", "schedules"),
-    text(f"{WORDPRESS}smtp_secret", r"[\w/+=.@-]{1,256}", "the name of a secret with a field password", empty=True),
+    secret_name(f"{WORDPRESS}smtp_secret", "a field password"),
     text(
         "wordpress_admin_email",
         r"[^@\s]+@[^@\s]+\.[^@\s.]+",
@@ -248,6 +267,7 @@ def wordpress_together(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a WordPress stack's variables together."""
     v = part(values, WORDPRESS)
     problems = stack_together(values, WORDPRESS)
+    problems += database_problems(part(v, "database_"), f"{WORDPRESS}database_")
     problems += size_problems(part(v, "machines_"), f"{WORDPRESS}machines_")
     return problems + schedule_problems(v["schedules"], f"{WORDPRESS}schedules")
 
@@ -255,7 +275,8 @@ def wordpress_together(values: Mapping[str, Any]) -> list[str]:
 ETHERPAD = "etherpad_stack_"
 
 ETHERPAD_RULES = (
-    *stack_rules(ETHERPAD, ("mysql", "mariadb", "postgres")),
+    *stack_rules(ETHERPAD),
+    *database_rules(ETHERPAD, ("mysql", "mariadb", "postgres")),
     flag(f"{ETHERPAD}lease"),
     *(
         Rule(
@@ -265,13 +286,8 @@ ETHERPAD_RULES = (
         )
         for size in ("min", "max", "desired")
     ),
-    text(
-        f"{ETHERPAD}users_secret",
-        r"[\w/+=.@-]{1,256}",
-        "the name of a secret with a password for each user",
-        empty=True,
-    ),
-    text(f"{ETHERPAD}oidc_secret", r"[\w/+=.@-]{1,256}", "the name of a secret with a field client_secret", empty=True),
+    secret_name(f"{ETHERPAD}users_secret", "a password for each user"),
+    secret_name(f"{ETHERPAD}oidc_secret", "a field client_secret"),
     choice("etherpad_authentication", "none", "users", "oidc"),
     texts("etherpad_admin_users", r"[\w.@-]{1,60}", "names of letters, digits and . _ - @, such as [admin],"),
     number("etherpad_port", 1024, 65535),
@@ -288,6 +304,7 @@ ETHERPAD_RULES = (
 def etherpad_together(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with an Etherpad stack's variables together."""
     problems = stack_together(values, ETHERPAD)
+    problems += database_problems(part(values, f"{ETHERPAD}database_"), f"{ETHERPAD}database_")
     authentication = values.get("etherpad_authentication", "none")
     for needed, secret in (("users", "users_secret"), ("oidc", "oidc_secret")):
         if authentication == needed and not values[f"{ETHERPAD}{secret}"]:
@@ -295,6 +312,62 @@ def etherpad_together(values: Mapping[str, Any]) -> list[str]:
                 f"{ETHERPAD}{secret} is not set and etherpad_authentication is {needed}: the name of a secret of yours "
                 "is accepted."
             )
+    return problems
+
+
+JENKINS = "jenkins_stack_"
+
+JENKINS_RULES = (
+    *stack_rules(JENKINS),
+    choice(f"{JENKINS}filesystem_throughput", "elastic", "bursting"),
+    flag(f"{JENKINS}backup"),
+    of_role(f"{JENKINS}backup_schedule", "backup", "schedule"),
+    of_role(f"{JENKINS}backup_retention_days", "backup", "retention_days"),
+    of_role(f"{JENKINS}backup_kms_key_arn", "backup", "kms_key_arn"),
+    flag(f"{JENKINS}last_backup"),
+    flag(f"{JENKINS}alarms"),
+    Rule(
+        f"{JENKINS}alarms_subscribers",
+        is_subscribers,
+        "a list of {protocol, endpoint}, of email and an address or https and a URL without a user or token in it,",
+    ),
+    text("stackyard_recovery_point", r"[A-Za-z0-9._-]{1,64}", "the name of a backup", empty=True),
+    *(
+        Rule(
+            f"{JENKINS}machines_{size}",
+            lambda value: value == 1,
+            "1, since a home belongs to one controller,",
+        )
+        for size in ("min", "max", "desired")
+    ),
+    secret_name(f"{JENKINS}users_secret", "a password for each user"),
+    secret_name(f"{JENKINS}credentials_secret", "what is secret of jenkins_credentials, by their ids"),
+    secret_name(f"{JENKINS}configuration_secret", "the values of what is written as ${name}, by name"),
+    Rule(
+        "jenkins_credentials",
+        lambda value: isinstance(value, list) and all(isinstance(entry, Mapping) and "id" in entry for entry in value),
+        "a list of mappings with id and kind",
+    ),
+    number("jenkins_port", 1024, 65535),
+    # A new machine waits as long, and has 15 minutes to boot.
+    number("jenkins_handover_seconds", 0, 480, "seconds"),
+    # A hook of Auto Scaling lasts at most two hours.
+    number("jenkins_drain_seconds", 0, 6900, "seconds"),
+    number("jenkins_stop_seconds", 1, 120, "seconds"),
+    number("jenkins_uid", 1, 60000),
+    number("jenkins_gid", 1, 60000),
+    *made_in_secrets_manager("jenkins_passwords", "jenkins_credential_secrets", "jenkins_secrets"),
+)
+
+
+def jenkins_together(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a Jenkins stack's variables together."""
+    problems = stack_together(values, JENKINS)
+    if values.get("jenkins_credentials") and not values[f"{JENKINS}credentials_secret"]:
+        problems.append(
+            f"{JENKINS}credentials_secret is not set and jenkins_credentials names some: the name of a secret of yours"
+            " is accepted."
+        )
     return problems
 
 
@@ -331,5 +404,26 @@ STACKS = {
         ),
         own=ETHERPAD_RULES,
         cross=etherpad_together,
+    ),
+    "jenkins": Stack(
+        application="jenkins",
+        roles=(
+            "jenkins",
+            "jenkins_stack",
+            "java",
+            "efs_mount",
+            "lease",
+            "lease_table",
+            "network",
+            "secret",
+            "filesystem",
+            "backup",
+            "alarms",
+            "load_balancer",
+            "fleet",
+            "image",
+        ),
+        own=JENKINS_RULES,
+        cross=jenkins_together,
     ),
 }

@@ -19,7 +19,7 @@ options:
   stack:
     description: Name of the stack. Either this or O(role) is given.
     type: str
-    choices: [etherpad, wordpress]
+    choices: [etherpad, jenkins, wordpress]
   purpose:
     description: What the play is about to do with O(stack); destroying needs fewer variables, and a confirmation.
     type: str
@@ -30,7 +30,7 @@ options:
       - Name of a cloud role of this collection.
       - When its C(<role>_state) is V(absent) nothing is required but what the role's argument specification requires.
     type: str
-    choices: [database, filesystem, fleet, lease_table, load_balancer, network, secret]
+    choices: [alarms, backup, database, filesystem, fleet, lease_table, load_balancer, network, secret]
 attributes:
   action:
     description: Runs on the controller, where the variables are.
