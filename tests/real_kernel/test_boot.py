@@ -22,7 +22,7 @@ from support.site import LOGS, Site
 from support.waiting import until
 
 # The processor may be emulated, on a busy machine.
-BOOT_SECONDS = 600
+BOOT_SECONDS = 900
 SSH_SECONDS = 120
 UPLOADS = "/srv/wordpress/uploads"
 

@@ -31,14 +31,14 @@ class SteadyLoad:
         url: Where to; its host must be a loopback address.
         expect: Text that every answer must hold.
         rate: Requests a second, all threads together. Each page costs a machine some 50 ms of CPU, and all of them
-            share two cores with the load itself: ten a second is steady, and leaves room for a boot.
+            share two cores with the load itself and with other suites: three a second leave room for a boot.
         threads: Requests that may be under way at once.
         seconds: The longest that it runs, even if the block does not end.
     """
 
     url: str
     expect: str
-    rate: float = 10.0
+    rate: float = 3.0
     threads: int = 4
     seconds: float = 900.0
     total: int = 0

@@ -139,6 +139,27 @@ class Site:
         until(f"{count} healthy machines of {self.name}", settled, seconds)
         return time.monotonic() - began
 
+    def boot_seconds(self) -> float:
+        """Seconds from the launch of a machine in service until it completed its own hook, being healthy."""
+        machine = self.in_service()[0]
+        activities = self.client("autoscaling").describe_scaling_activities(AutoScalingGroupName=self.name)
+        wanted = f"Launching a new EC2 instance: {machine}"
+        [launch] = [entry for entry in activities["Activities"] if entry["Description"] == wanted]
+        return float((launch["EndTime"] - launch["StartTime"]).total_seconds())
+
+    def zone(self, machine: str) -> str:
+        """The availability zone that a machine is in."""
+        reservations = self.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"]
+        return str(reservations[0]["Instances"][0]["Placement"]["AvailabilityZone"])
+
+    def leave_zone(self, zone: str) -> None:
+        """Let the group launch nothing more in a zone; the stack's playbook takes that back."""
+        subnets = self.client("ec2").describe_subnets(SubnetIds=self.group()["VPCZoneIdentifier"].split(","))
+        others = [subnet["SubnetId"] for subnet in subnets["Subnets"] if subnet["AvailabilityZone"] != zone]
+        self.client("autoscaling").update_auto_scaling_group(
+            AutoScalingGroupName=self.name, VPCZoneIdentifier=",".join(others)
+        )
+
     def shell(self, machine: str, command: str, check: bool = True) -> str:
         """Run a command as root on a machine."""
         done = subprocess.run(
@@ -207,7 +228,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def deployed(application: str, machines: int, **variables: Any) -> Iterator[Site]:
+def deployed(application: str, machines: int, file_systems: Path | None = None, **variables: Any) -> Iterator[Site]:
     """A stack made by the demo's own phases, on a local cloud of its own that is gone afterwards.
 
     What the README promises is so what the tests walk on. At the end the log of the local cloud may hold no traceback.
@@ -215,6 +236,7 @@ def deployed(application: str, machines: int, **variables: Any) -> Iterator[Site
     Args:
         application: Its name.
         machines: How many serve.
+        file_systems: Folder for what the local cloud keeps of EFS, in place of one of its own.
         variables: Variables of the stack beside those of inventory/local.
     """
     assert os.geteuid() == 0, "these tests need root: run them with sudo"
@@ -223,6 +245,9 @@ def deployed(application: str, machines: int, **variables: Any) -> Iterator[Site
     patch.setenv("LOCALCLOUD_HTTP_PORT", str(free_port()))
     given = {f"{application}_stack_network_cidr": str(next(cloud.ranges)), **variables}
     demo = Demo(application, settings=cloud.settings, variables=given)
+    if file_systems:
+        cloud.settings.state.mkdir(parents=True)
+        (cloud.settings.state / "filesystems").symlink_to(file_systems)
     demo.start_cloud()
     try:
         site = Site(demo, demo.fetch(), machines)

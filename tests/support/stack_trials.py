@@ -7,7 +7,15 @@ from support.site import Site
 
 
 class StackTrials:
-    """Run again, looked at without changing, searched for secrets, destroyed and made again."""
+    """Run again, looked at without changing, searched for secrets, destroyed and made again.
+
+    Attributes:
+        secrets: How many secret values the stack has at least.
+        kept: What the playbook that destroys says is kept, with {environment} in its name.
+    """
+
+    secrets = 4
+    kept = "{environment}-{application}-final-"
 
     def test_a_second_run_changes_nothing(self, healthy_site: Site) -> None:
         application = healthy_site.demo.application
@@ -23,7 +31,7 @@ class StackTrials:
         """The actual values are searched for in all places where one might have been left."""
         site = healthy_site
         values = site.secret_values()
-        assert len(values) >= 4
+        assert len(values) >= self.secrets
         templates = site.client("ec2").describe_launch_template_versions(
             LaunchTemplateName=site.name, Versions=["$Latest", "$Default"]
         )
@@ -61,7 +69,7 @@ class StackTrials:
         assert refused.status != 0
         assert "stackyard_confirm" in refused.output
         destroyed = site.playbook(f"{site.demo.application}_destroy", stackyard_confirm=site.name)
-        assert f"{site.name}-final-" in destroyed.output
+        assert self.kept.format(**vars(site.demo)) in destroyed.output
         twice = site.playbook(f"{site.demo.application}_destroy", stackyard_confirm=site.name)
         assert twice.changed == 0
         left = left_behind(site)
@@ -75,7 +83,8 @@ class StackTrials:
 def left_behind(site: Site) -> list[str]:
     """Resources that carry the stack's tags and are not kept on purpose.
 
-    EC2 tells of a terminated instance for about an hour after its end: that is a record, nothing that is left.
+    EC2 tells of a terminated instance for about an hour after its end, and KMS of a deleted key for days: these are
+    records, nothing that is left. A vault stays with the backups in it.
     """
     wanted = [
         {"Key": "stackyard:environment", "Values": [site.demo.environment]},
@@ -86,10 +95,16 @@ def left_behind(site: Site) -> list[str]:
         Filters=[{"Name": "instance-state-name", "Values": ["terminated"]}]
     )["Reservations"]
     ended = {instance["InstanceId"] for entry in reservations for instance in entry["Instances"]}
+    kms = site.client("kms")
+    keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
+    ended |= {key["KeyId"] for key in keys if key["KeyState"] == "PendingDeletion"}
+    vaults = site.client("backup").list_backup_vaults()["BackupVaultList"]
+    filled = {vault["BackupVaultArn"] for vault in vaults if vault["NumberOfRecoveryPoints"]}
     return [
         entry["ResourceARN"]
         for page in pages
         for entry in page["ResourceTagMappingList"]
         if {"Key": "stackyard:keep", "Value": "true"} not in entry["Tags"]
         and entry["ResourceARN"].rpartition("/")[2] not in ended
+        and entry["ResourceARN"] not in filled
     ]

@@ -1,0 +1,1 @@
+"""The Jenkins stack, end to end on the local cloud."""

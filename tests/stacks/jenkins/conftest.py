@@ -1,0 +1,45 @@
+"""A stand-in for Jenkins on one machine: deployed once; each test leaves it healthy."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.controller import Controller
+from support.site import Site, deployed
+from support.site_images import Images
+
+
+@pytest.fixture(scope="package")
+def file_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system for what the local cloud keeps of EFS, which can be frozen."""
+    folder = tmp_path_factory.mktemp("efs")
+    disk, mounted = folder / "disk", folder / "mounted"
+    mounted.mkdir()
+    subprocess.run(["truncate", "--size=2G", disk], check=True)
+    subprocess.run(["mkfs.ext4", "-q", disk], check=True)
+    subprocess.run(["mount", "-o", "loop", disk, mounted], check=True)
+    yield mounted
+    subprocess.run(["umount", mounted], check=True)
+
+
+@pytest.fixture(scope="package")
+def site(file_systems: Path) -> Iterator[Site]:
+    """A stand-in for Jenkins on one machine, made by the demo."""
+    with deployed("jenkins", 1, file_systems) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def images(site: Site) -> Iterator[Images]:
+    """Images of the site's own, removed at the end."""
+    made = Images(site)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def controller(healthy_site: Site) -> Controller:
+    """The controller as its administrator sees it."""
+    return Controller(healthy_site.url, healthy_site.secret("admin"))

@@ -1,0 +1,205 @@
+"""Jenkins end to end on the local cloud: killed, changed over, drained, destroyed, made again.
+
+What answers is a stand-in, not Jenkins; what is around it is real, but for the file system, which is no NFS here.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from support.controller import Controller
+from support.figures import record
+from support.roll_outs import roll_out
+from support.site import Site
+from support.site_images import Images, serving_images
+from support.stack_trials import StackTrials
+from support.waiting import until
+
+# Makes a machine one of a newer version of the stand-in, as an image with another jenkins_version would be.
+NEWER = """python3 - <<'EOF'
+import json, pathlib, zipfile
+war = pathlib.Path("/usr/share/java/jenkins.war")
+with zipfile.ZipFile(war) as old:
+    files = {name: old.read(name) for name in old.namelist()}
+record = pathlib.Path("/etc/stackyard/image.json")
+image = json.loads(record.read_text())
+newer = image["variables"]["jenkins_version"].rpartition(".")[0] + ".9"
+image["variables"]["jenkins_version"] = newer
+record.write_text(json.dumps(image))
+manifest = files["META-INF/MANIFEST.MF"].decode()
+lines = [line for line in manifest.splitlines() if line and not line.startswith("Jenkins-Version")]
+files["META-INF/MANIFEST.MF"] = "\\n".join([*lines, f"Jenkins-Version: {newer}", ""]).encode()
+with zipfile.ZipFile(war, "w") as new:
+    for name, content in files.items():
+        new.writestr(name, content)
+EOF"""
+
+
+class Silence:
+    """How long the page of log-in is away, asked ten times a second."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.longest = 0.0
+
+    def __enter__(self) -> "Silence":
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        last = time.monotonic()
+        while not self._end.wait(0.1):
+            try:
+                answered = requests.get(f"{self._site.url}login", timeout=5).status_code == 200
+            except requests.RequestException:
+                answered = False
+            now = time.monotonic()
+            if answered:
+                self.longest = max(self.longest, now - last)
+                last = now
+        self.longest = max(self.longest, time.monotonic() - last)
+
+
+def test_the_figures_name_the_stand_in(healthy_site: Site) -> None:
+    answer = requests.get(f"{healthy_site.url}login", timeout=15)
+    assert answer.headers["X-Jenkins"] == "stand-in"
+    record("jenkins", application=answer.headers["X-Jenkins"])
+
+
+def test_how_soon_a_machine_is_healthy(healthy_site: Site) -> None:
+    record("jenkins", boot_to_healthy_golden_s=healthy_site.boot_seconds())
+
+
+def test_a_killed_machine_is_replaced_in_another_zone_with_its_jobs(healthy_site: Site, controller: Controller) -> None:
+    site = healthy_site
+    controller.make_job("before-the-kill")
+    before = controller.jobs()
+    [victim] = site.in_service()
+    # As when the whole zone fails: there is no room left in it.
+    site.leave_zone(site.zone(victim))
+    site.localcloud("kill", victim)
+    heal = site.wait_healthy(without={victim}, seconds=300)
+    [successor] = site.in_service()
+    after = controller.jobs()
+    record("jenkins", heal_s=heal, jobs_before=len(before), jobs_after=len(after))
+    assert after == before
+    assert site.zone(successor) != site.zone(victim)
+    site.playbook("jenkins")
+    assert site.in_service() == [successor]
+
+
+def test_a_new_image_takes_over_and_running_builds_end_first(
+    healthy_site: Site, images: Images, controller: Controller
+) -> None:
+    site, image = healthy_site, images.after("true")
+    controller.make_job("long")
+    began, before = {}, controller.jobs()
+
+    def begin_when_the_successor_is_up() -> None:
+        """A build that still runs when the old controller is asked to hand over."""
+        known = set(site.in_service())
+        until("a second machine", lambda: len(site.group()["Instances"]) > len(known), 120)
+        began["build"] = controller.build("long", 20)
+
+    builder = threading.Thread(target=begin_when_the_successor_is_up)
+    with Silence(site) as silence:
+        builder.start()
+        site.playbook("jenkins", jenkins_stack_image_id=image)
+        builder.join()
+        site.wait_healthy()
+    assert serving_images(site) == {image}
+    record("jenkins", change_over_outage_s=silence.longest)
+    assert controller.jobs() == before
+    assert controller.result(began["build"]) == "SUCCESS"
+    site.playbook("jenkins")
+    site.wait_healthy()
+
+
+def test_an_upgrade_is_interrupted_taken_up_and_taken_back_with_the_home(
+    healthy_site: Site, images: Images, controller: Controller
+) -> None:
+    """Ctrl-C in the middle, one more run, and back to the home from before, which the newer version has changed."""
+    site, image = healthy_site, images.after(NEWER)
+    [before] = serving_images(site)
+    controller.make_job("before-the-upgrade")
+    kept = controller.jobs()
+    with Silence(site) as silence:
+        with roll_out(site, {"jenkins_stack_image_id": image}) as run:
+            os.killpg(run.process.pid, signal.SIGINT)
+        assert run.process.returncode != 0
+        site.playbook("jenkins", jenkins_stack_image_id=image)
+        site.wait_healthy()
+    record("jenkins", upgrade_outage_s=silence.longest)
+    assert serving_images(site) == {image}
+    assert controller.jobs() == kept
+    controller.make_job("after-the-upgrade")
+
+    # The older version alone would not be started on the home.
+    told = site.playbook("jenkins_rollback", check=False)
+    assert told.status != 0
+    [name] = set(re.findall(rf"before-{image}-[\dT-]+", told.output))
+    with Silence(site) as silence:
+        site.playbook("jenkins_rollback", stackyard_recovery_point=name)
+        site.wait_healthy()
+    record("jenkins", rollback_outage_s=silence.longest)
+    assert serving_images(site) == {before}
+    assert controller.jobs() == kept
+    assert site.playbook("jenkins_rollback", stackyard_recovery_point=name).changed == 0
+    assert site.playbook("jenkins").changed == 0
+
+
+@pytest.mark.parametrize(("seconds", "result"), [(10, "SUCCESS"), (600, "ABORTED")])
+def test_a_build_never_vanishes_when_the_machine_is_ended(
+    healthy_site: Site, controller: Controller, seconds: int, result: str
+) -> None:
+    """inventory/local gives builds 60 seconds then."""
+    site = healthy_site
+    [machine] = site.in_service()
+    job = f"ended-after-{seconds}"
+    controller.make_job(job)
+    build = controller.build(job, seconds)
+    site.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=machine, ShouldDecrementDesiredCapacity=False
+    )
+    site.wait_healthy(without={machine}, seconds=300)
+    assert controller.result(build) == result
+
+
+def test_a_home_that_does_not_answer_for_a_minute_costs_no_machine_and_no_build(
+    healthy_site: Site, controller: Controller, file_systems: Path
+) -> None:
+    """Whoever writes to it waits, as with an EFS that is away: its mounts are hard."""
+    site = healthy_site
+    [machine] = site.in_service()
+    controller.make_job("while-away")
+    build = controller.build("while-away", 5)
+    subprocess.run(["fsfreeze", "--freeze", file_systems], check=True)
+    try:
+        time.sleep(60)
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", file_systems], check=True)
+    until("the end of the build", lambda: controller.result(build) is not None, 30)
+    site.wait_healthy()
+    assert site.in_service() == [machine]
+    assert controller.result(build) == "SUCCESS"
+    assert "while-away" in controller.jobs()
+
+
+class TestStack(StackTrials):
+    """What every stack must pass."""
+
+    secrets = 1
+    kept = "/stackyard/{environment}/{application}/image"
