@@ -40,8 +40,18 @@ demo: setup-machines packer ## Run APP (default wordpress) on the local cloud an
 demo-down: ## Remove the demo and its local cloud without a trace
 	@if [ -x .venv/bin/python ]; then python -m demo down; fi
 
+# Each suite leaves its results in a file of its own, for the sum at the end.
+PYTEST = python -m pytest --junitxml=build/results/$@.xml
+
+# Side by side what alone would leave a processor idle; what works all the time gives way to what waits for machines.
 .PHONY: test
-test: lint unit modules molecule e2e ## Run every test but the long ones
+test: ## Run every test but the long ones
+	@rm -rf build/results
+	$(MAKE) setup-browser packer base-image
+	$(MAKE) --jobs=2 lint unit
+	$(MAKE) --jobs=3 modules molecule
+	$(MAKE) e2e
+	@python tests/support/results.py build/results
 
 .PHONY: lint
 lint: setup packer changelog collection ## ansible-lint, yamllint, ruff, mypy, packer fmt and validate, changelog, archive
@@ -54,11 +64,11 @@ lint: setup packer changelog collection ## ansible-lint, yamllint, ruff, mypy, p
 
 .PHONY: unit
 unit: setup ## Filters, specs against defaults, parts of the local cloud without machines
-	python -m pytest tests/unit
+	$(PYTEST) --numprocesses=2 tests/unit
 
 .PHONY: modules
 modules: setup ## Own modules and cloud roles against the control plane alone (no root)
-	python -m pytest --numprocesses=2 --maxschedchunk=1 tests/modules
+	nice $(PYTEST) --numprocesses=2 --maxschedchunk=1 tests/modules
 
 # Apart from `test`, because a machine may well have no Python 3.11.
 .PHONY: test-oldest
@@ -68,23 +78,32 @@ test-oldest: ## Plugins and the stack in check mode with the oldest Ansible and 
 	@tools/setup controller
 	.venv-oldest/bin/python -m pytest tests/unit/plugins tests/modules/test_oldest.py
 
-.PHONY: molecule
-molecule: setup-machines ## Machine roles on real systemd machines (SUITE=debian-13 or debian-12)
-	molecule/run
+.PHONY: base-image
+base-image: setup-machines
+	@localcloud base-image debian-13
+
+SCENARIOS := $(patsubst molecule/%/molecule.yml,molecule-%,$(wildcard molecule/*/molecule.yml))
+
+.PHONY: molecule $(SCENARIOS)
+molecule: $(SCENARIOS) ## Machine roles on real systemd machines (SUITE=debian-13 or debian-12)
+
+$(SCENARIOS): molecule-%: base-image
+	molecule/run $*
 
 .PHONY: e2e
-e2e: setup-browser packer ## Whole stacks on the local cloud, in a browser where a person would look
-	python -m pytest --numprocesses=2 --dist=loadscope tests/localcloud tests/stacks
+e2e: setup-browser packer base-image ## Whole stacks on the local cloud, in a browser where a person would look
+	$(PYTEST) --numprocesses=2 --dist=loadscope tests/localcloud tests/stacks
 
 .PHONY: real-kernel
-real-kernel: setup-machines packer ## A baked image on a kernel of its own, in QEMU (emulated where there is no KVM)
-	python -m pytest tests/real_kernel
+real-kernel: packer base-image ## A baked image on a kernel of its own, in QEMU (emulated where there is no KVM)
+	$(PYTEST) tests/real_kernel
 
 .PHONY: soak
-soak: setup-browser packer ## The long trials, and molecule on Debian 12
+soak: real-kernel setup-browser packer ## The long trials, a kernel of its own, and molecule on Debian 12
 	SUITE=debian-12 molecule/run
-	STACKYARD_SOAK=1 python -m pytest tests/unit/lease tests/modules/test_cut_and_rerun.py tests/localcloud/test_bake.py \
-		tests/localcloud/test_bake_cost.py tests/localcloud/test_image_publish.py tests/stacks
+	STACKYARD_SOAK=1 python -m pytest tests/unit/lease tests/unit/jenkins tests/modules/test_cut_and_rerun.py \
+		tests/modules/test_wrong_inputs.py tests/localcloud/test_bake.py tests/localcloud/test_bake_cost.py \
+		tests/localcloud/test_image_publish.py tests/stacks
 
 .PHONY: changelog
 changelog: setup ## Check the changelog fragments
