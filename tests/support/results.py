@@ -1,11 +1,18 @@
 """Adds up what the suites of one run have left: ``results.py FOLDER`` with a JUnit file of each suite.
 
-Ends with 1 where a test failed, or where there is no result at all.
+What failed is told again, since it stands far above by then. Ends with 1 where a test failed, or where there is no
+result at all.
 """
 
+import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
+
+# Failed tests of a suite, and characters of each.
+SHOWN = 10
+SAID = 600
 
 
 def counts(path: Path) -> dict[str, int]:
@@ -17,8 +24,19 @@ def counts(path: Path) -> dict[str, int]:
     return {"passed": tests - failed - skipped, "failed": failed, "skipped": skipped}
 
 
+def failures(path: Path) -> Iterator[str]:
+    """A line for each test of a suite that failed, with the end of what it said."""
+    for test in ElementTree.parse(path).getroot().iter("testcase"):
+        for outcome in (*test.iter("failure"), *test.iter("error")):
+            said = " ".join(f"{outcome.get('message', '')} {outcome.text or ''}".split())
+            yield f"{path.stem}: {test.get('classname')}.{test.get('name')}: {said[-SAID:]}"
+
+
 def main(folder: Path) -> int:
-    """Print a line for each suite, and the sum as the last."""
+    """Print the first that failed of each suite, a line for each suite, and the sum as the last."""
+    for path in sorted(folder.glob("*.xml")):
+        for line in itertools.islice(failures(path), SHOWN):
+            print(line)
     suites = {f"{path.stem}: ": counts(path) for path in sorted(folder.glob("*.xml"))}
     total = {key: sum(suite[key] for suite in suites.values()) for key in ("passed", "failed", "skipped")}
     for name, suite in {**suites, "": total}.items():
