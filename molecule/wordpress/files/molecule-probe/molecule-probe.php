@@ -30,7 +30,7 @@ add_action(
 	static function (): void {
 		global $wpdb;
 		// Long enough for a second machine to come by.
-		sleep( 4 );
+		sleep( 6 );
 		$wpdb->query( "INSERT INTO $wpdb->options (option_name, option_value, autoload) VALUES ('molecule_events', 1, 'off') ON DUPLICATE KEY UPDATE option_value = option_value + 1" );
 	}
 );
