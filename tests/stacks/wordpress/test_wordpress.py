@@ -17,12 +17,11 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.ui import WebDriverWait
 
 from localcloud.certificates import Authority
-from support.browser import chromium, screenshot
+from support.browser import Window, chromium, screenshot
 from support.figures import record
 from support.install_at_boot import user_data
 from support.load import SteadyLoad
@@ -89,7 +88,7 @@ def test_a_person_publishes_a_post_with_a_picture(healthy_site: Site, tmp_path: 
         )
 
 
-def log_in(window: WebDriver, wait: WebDriverWait, url: str, admin: dict[str, str]) -> None:
+def log_in(window: Window, wait: WebDriverWait, url: str, admin: dict[str, str]) -> None:
     """Log in as a person does, and wait for the administrator's bar."""
     window.get(f"{url}wp-login.php")
     window.find_element(By.ID, "user_login").send_keys(admin["username"])
@@ -98,12 +97,12 @@ def log_in(window: WebDriver, wait: WebDriverWait, url: str, admin: dict[str, st
     wait.until(seen.presence_of_element_located((By.ID, "wpadminbar")))
 
 
-def publish(window: WebDriver, wait: WebDriverWait, url: str, image: str) -> str:
+def publish(window: Window, wait: WebDriverWait, url: str, image: str) -> str:
     """Publish a post from the editor's page, by the call that its button makes; returns the post's address."""
     window.get(f"{url}wp-admin/post-new.php")
     wait.until(lambda shown: shown.execute_script("return !!(window.wp && wp.apiFetch)"))
     window.set_script_timeout(60)
-    address: str = window.execute_async_script(
+    address: str = window.call(
         """
         const [title, content, done] = arguments;
         wp.apiFetch({path: '/wp/v2/posts', method: 'POST', data: {title, content, status: 'publish'}})
