@@ -4,6 +4,9 @@ Connections are tracked, as on AWS: what a rule let begin may answer. Machines r
 their rules say (on AWS the API needs an egress rule). VPCs are kept apart. Rules whose source or destination is a
 prefix list let nothing through, and IPv6 is not modelled; network ACLs are not either.
 
+An interface's public address leads to it, from this host and from machines. What a machine sends comes from its
+private address all the same, and it does not reach itself by its public one.
+
 Bridged packets only pass these chains where the bridge asks for it (``nf_call_iptables``); it is set for this cloud's
 bridges alone.
 """
@@ -72,10 +75,12 @@ class Interface:
     Attributes:
         address: Its private address.
         groups: Ids of its security groups.
+        public: Its public address, or nothing.
     """
 
     address: str
     groups: tuple[str, ...]
+    public: str = ""
 
 
 class Firewall:
@@ -96,7 +101,9 @@ class Firewall:
             backend = self._cloud.backend("ec2")
             vpcs = {network.vpc_id for network in networks}
             interfaces = [
-                Interface(eni.private_ip_address, tuple(sorted(group.id for group in eni.group_set)))
+                Interface(
+                    eni.private_ip_address, tuple(sorted(group.id for group in eni.group_set)), eni.public_ip or ""
+                )
                 for eni in backend.enis.values()
                 if eni.subnet.vpc_id in vpcs and eni.private_ip_address
             ]
@@ -176,6 +183,7 @@ def render(
             + " }"
         )
     lines += _base_chains(api_port, networks)
+    lines += _public_chains(interfaces)
     lines.append("}")
     return "\n".join([*lines, ""])
 
@@ -228,6 +236,8 @@ def _base_chains(api_port: int, networks: Sequence[Network]) -> list[str]:
         "drop",
         "}",
         "chain output { type filter hook output priority filter; policy accept;",
+        # Sent to a public address, so that it was on its way out of the host.
+        "ct state new ct status dnat ip daddr vmap @inbound",
         f"oifname != {{ {bridges} }} accept",
         "ct state established,related accept",
         "ip daddr vmap @inbound",
@@ -244,6 +254,20 @@ def _base_chains(api_port: int, networks: Sequence[Network]) -> list[str]:
         "chain prerouting { type nat hook prerouting priority dstnat; policy accept;",
         *translations,
         "}",
+    ]
+
+
+def _public_chains(interfaces: Iterable[Interface]) -> list[str]:
+    """What is sent to a public address goes to the private one, and is then judged like everything else."""
+    elements = ", ".join(f"{entry.public} : {entry.address}" for entry in interfaces if entry.public)
+    if not elements:
+        return []
+    translation = [f"dnat to ip daddr map {{ {elements} }}", "}"]
+    return [
+        "chain public_from_machines { type nat hook prerouting priority dstnat; policy accept;",
+        *translation,
+        "chain public_from_host { type nat hook output priority -100; policy accept;",
+        *translation,
     ]
 
 

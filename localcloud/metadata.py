@@ -186,6 +186,8 @@ class Metadata:
             "security-groups": "\n".join(group.name for group in groups),
             "services": {"domain": "amazonaws.com", "partition": "aws"},
         }
+        if interface.public_ip:
+            tree["public-ipv4"] = interface.public_ip
         if instance.key_name and (pair := ec2.key_pairs.get(instance.key_name)):
             tree["public-keys"] = {f"0={instance.key_name}": {"openssh-key": pair.public_key.strip()}}
         if instance.metadata_options.instance_metadata_tags == "enabled":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import pytest
@@ -140,3 +141,32 @@ def a_deregistered_image_takes_its_snapshot_along_when_asked(cloud: Cloud) -> No
     ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
     snapshots = {snapshot["SnapshotId"] for snapshot in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]}
     assert snapshot_id not in snapshots
+
+
+@gap("ec2_public_addresses")
+def a_public_address_is_nobody_s_on_the_internet(cloud: Cloud) -> None:
+    address = cloud.client("ec2").allocate_address(Domain="vpc")["PublicIp"]
+    assert ipaddress.IPv4Address(address) in ipaddress.IPv4Network("198.18.0.0/15")
+
+
+@gap("ec2_public_addresses")
+def an_elastic_ip_leaves_whatever_had_it(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    allocation = ec2.allocate_address(Domain="vpc")
+    machines = [_launch(cloud)["InstanceId"] for _ in range(2)]
+    for machine in machines:
+        ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=machine, AllowReassociation=True)
+    reservations = ec2.describe_instances(InstanceIds=machines)["Reservations"]
+    addresses = {i["InstanceId"]: i.get("PublicIpAddress") for r in reservations for i in r["Instances"]}
+    assert addresses[machines[1]] == allocation["PublicIp"] != addresses[machines[0]]
+
+
+@gap("ec2_public_addresses")
+def an_elastic_ip_outlives_its_instance_unassociated(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    allocation = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    machine = _launch(cloud)["InstanceId"]
+    ec2.associate_address(AllocationId=allocation, InstanceId=machine)
+    ec2.terminate_instances(InstanceIds=[machine])
+    [address] = ec2.describe_addresses()["Addresses"]
+    assert not address.get("AssociationId")

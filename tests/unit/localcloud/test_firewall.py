@@ -36,14 +36,15 @@ GROUPS = [
 ]
 INTERFACES = [
     Interface("10.1.1.4", ("sg-web",)),
-    Interface("10.1.1.5", ("sg-db", "sg-web")),
+    Interface("10.1.1.5", ("sg-db", "sg-web"), "198.18.0.7"),
     Interface("10.2.1.4", ("sg-odd",)),
 ]
 
 
 def _chain(text: str, name: str) -> list[str]:
-    body = text.split(f"chain {name} {{\n", 1)[1].split("\n}", 1)[0]
-    return body.splitlines()
+    """The rules of a chain, without what hooks it in."""
+    body = text.split(f"chain {name} {{", 1)[1].split("\n}", 1)[0]
+    return body.splitlines()[1:]
 
 
 @pytest.fixture
@@ -93,3 +94,18 @@ def test_vpcs_are_apart(text: str) -> None:
 
 def test_a_cloud_without_networks_has_no_rules() -> None:
     assert render("t", 4566, [], GROUPS, []) == "table ip t\ndelete table ip t\n"
+
+
+def test_a_public_address_leads_to_its_machine_and_the_rules_hold(text: str) -> None:
+    translation = "dnat to ip daddr map { 198.18.0.7 : 10.1.1.5 }"
+    for chain in ("public_from_machines", "public_from_host"):
+        assert _chain(text, chain) == [translation]
+    output = _chain(text, "output")
+    # The host sends it out by another interface, as far as nft knows.
+    assert output.index("ct state new ct status dnat ip daddr vmap @inbound") < output.index(
+        'oifname != { "bridge1", "bridge2" } accept'
+    )
+
+
+def test_without_public_addresses_nothing_is_translated() -> None:
+    assert "dnat to ip daddr" not in render("localcloud-test", 4566, NETWORKS, GROUPS, INTERFACES[:1])
