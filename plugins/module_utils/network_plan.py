@@ -128,6 +128,8 @@ def network_problems(values: Mapping[str, Any], prefix: str = "network_") -> lis
         problems.append(problem)
     elif values.get("subnets"):
         problems += subnet_problems(f"{prefix}subnets", values["cidr"], values["subnets"], zones)
+    if values.get("machines_tier") == "public":
+        return problems
     problem = endpoint_problem(
         f"{prefix}nat", f"{prefix}interface_endpoints", values["nat"], values["interface_endpoints"]
     )

@@ -38,6 +38,7 @@ def test_a_third_zone_moves_nothing():
 def test_a_good_network_has_no_problem():
     assert network_problems(GOOD) == []
     assert network_problems(GOOD | {"nat": "none", "interface_endpoints": list(NEEDED_ENDPOINTS)}) == []
+    assert network_problems(GOOD | {"nat": "none", "machines_tier": "public"}) == []
     assert network_problems(GOOD | {"subnets": subnets("10.42.0.0/16", ZONES[:2])}) == []
 
 
