@@ -13,7 +13,8 @@ description:
   - Creates an EC2 launch template, adds a version when none is as asked for, and deletes it.
   - The default version is the one that was asked for last. An earlier one that is the same is taken again, so that what
     is undone leads back to the version from before.
-  - IMDSv2 is required, the root volume is encrypted, and there is neither a key pair nor a public address.
+  - IMDSv2 is required, the root volume is encrypted, and there is neither a key pair nor, unless asked for, a public
+    address.
   - M(amazon.aws.ec2_launch_template) tells no version in check mode, merges each version with the one before so that a
     setting cannot be taken out again, and compares with an answer of AWS that holds more than was asked for.
 author:
@@ -48,6 +49,10 @@ options:
       - The security groups of the machine's interface. Required when O(state=present), unless O(version) is given.
     type: list
     elements: str
+  public_address:
+    description: Whether AWS assigns a public IPv4 address to each machine, whatever the subnet says.
+    type: bool
+    default: false
   metadata_hop_limit:
     description: Through how many network hops metadata is answered. With 1 no container of a bridge reaches it.
     type: int
@@ -156,6 +161,7 @@ ARGUMENT_SPEC = {
     "user_data": {},
     "instance_profile": {},
     "security_group_ids": {"type": "list", "elements": "str"},
+    "public_address": {"type": "bool", "default": False},
     "metadata_hop_limit": {"type": "int", "default": 1},
     "detailed_monitoring": {"type": "bool", "default": False},
     "volume_device": {},
@@ -260,11 +266,11 @@ class LaunchTemplate:
                 "HttpPutResponseHopLimit": self.params["metadata_hop_limit"],
                 "InstanceMetadataTags": "enabled",
             },
-            # Only an interface of the template can say that there is no public address, whatever the subnet gives.
+            # Only an interface of the template can say whether there is a public address, whatever the subnet gives.
             "NetworkInterfaces": [
                 {
                     "DeviceIndex": 0,
-                    "AssociatePublicIpAddress": False,
+                    "AssociatePublicIpAddress": self.params["public_address"],
                     "DeleteOnTermination": True,
                     "Groups": sorted(self.params["security_group_ids"]),
                 }

@@ -201,7 +201,7 @@ WRONG = [
     ({"fleet_desired": 9}, "fleet_desired is 9: a number from fleet_min (2) to fleet_max (4)"),
     ({"fleet_min": "two"}, "fleet_min"),
     ({"fleet_image_id": "debian-13"}, "fleet_image_id is 'debian-13': the id of an image"),
-    ({"fleet_subnet_ids": []}, "fleet_subnet_ids is not set: a list of private subnets"),
+    ({"fleet_subnet_ids": []}, "fleet_subnet_ids is not set: a list of subnets"),
     ({"fleet_cpu_target": 120}, "fleet_cpu_target is 120: 0, or a number of per cent from 10 to 90"),
     ({"fleet_refresh_max_healthy_percentage": 250}, "fleet_refresh_max_healthy_percentage is 250: a whole number"),
     ({"fleet_refresh_min_healthy_percentage": 20}, "at most 100 more than fleet_refresh_min_healthy_percentage"),
