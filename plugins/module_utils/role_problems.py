@@ -204,6 +204,17 @@ RULES: dict[str, tuple[Rule, ...]] = {
         text("load_balancer_access_logs_bucket", BUCKET, "the name of an S3 bucket", empty=True),
         number("load_balancer_access_logs_days", 1, 3650, "days"),
     ),
+    "address": (
+        text("address_name", r".{1,255}", "a name of 1 to 255 characters", required=True),
+        tags("address_tags"),
+        text("address_domain", rf"(?=.{{4,253}}$){DOMAIN}", "a domain name, such as www.example.com", empty=True),
+        text(
+            "address_hosted_zone_id",
+            r"[A-Z0-9]{4,32}",
+            "the id of a hosted zone of Route 53, such as Z0123456789ABCDEFGHIJ",
+            empty=True,
+        ),
+    ),
     "fleet": (
         # The role, its profile and the group share the name; a role's is the shortest.
         text(
@@ -219,7 +230,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
             required=True,
         ),
         text("fleet_instance_type", r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "a type of EC2, such as t3.small,"),
-        ids("fleet_subnet_ids", "private subnets"),
+        ids("fleet_subnet_ids", "subnets"),
         ids("fleet_security_group_ids", "security groups"),
         text("fleet_application", r"[a-z][a-z0-9_]*", "the name of a role", required=True),
         number("fleet_min", 0, 1000, "machines"),
@@ -552,6 +563,7 @@ def _boot_document_problems(v: Mapping[str, Any]) -> list[str]:
 
 TOGETHER: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "network": network_problems,
+    "address": lambda v: [],
     "alarms": alarms_problems,
     "backup": backup_problems,
     "secret": secret_problems,

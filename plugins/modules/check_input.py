@@ -30,7 +30,7 @@ options:
       - Name of a cloud role of this collection.
       - When its C(<role>_state) is V(absent) nothing is required but what the role's argument specification requires.
     type: str
-    choices: [alarms, backup, database, filesystem, fleet, lease_table, load_balancer, network, secret]
+    choices: [address, alarms, backup, database, filesystem, fleet, lease_table, load_balancer, network, secret]
 attributes:
   action:
     description: Runs on the controller, where the variables are.

@@ -27,6 +27,7 @@ REQUIRED = {
         "zones": ["us-east-1a", "us-east-1b"],
         "nat": "one",
     },
+    "address": {"name": "demo-jenkins", "tags": {}},
     "alarms": {"name": "demo-jenkins", "tags": {}, "alarms": [ALARM]},
     "backup": {"name": "demo-jenkins", "tags": {}, "resources": [HOME]},
     "secret": {"tags": {}, "secrets": [{"key": "a", "name": "demo/a", "fields": {"password": {"random": 32}}}]},
