@@ -21,6 +21,8 @@ SECRETS = (
     "molecule smtp secret",
 )
 HOME = "/var/lib/jenkins"
+SITE = "jenkins.example.org"
+CERTIFICATE = "/etc/nginx/tls/jenkins.pem"
 
 
 @dataclass
@@ -43,14 +45,22 @@ class Machine:
 
     def ask(self, path: str, *, user: str = "", method: str = "GET", data: str = "", **headers: str) -> Answer:
         """Ask for a path; a header's name is written with _ for -."""
-        words = ["curl", "-sS", "-i", "-m", "30", "-X", method]
+        words = ["-X", method]
         for name, value in headers.items():
             words += ["-H", f"{name.replace('_', '-')}: {value}"]
         if user:
             words += ["-u", f"{user}:{PASSWORDS[user]}"]
         if data:
             words += ["--data-binary", data]
-        done = self.host.run(" ".join(map(shlex.quote, [*words, f"http://127.0.0.1:{PORT}{path}"])))
+        return self._curl(*words, f"http://127.0.0.1:{PORT}{path}")
+
+    def visit(self, url: str) -> Answer:
+        """Ask for an address of the site as a visitor does, who trusts its certificate and follows nothing."""
+        names = [word for port in (80, 443) for word in ("--resolve", f"{SITE}:{port}:127.0.0.1")]
+        return self._curl("--cacert", CERTIFICATE, *names, url)
+
+    def _curl(self, *words: str) -> Answer:
+        done = self.host.run(" ".join(map(shlex.quote, ["curl", "-sS", "-i", "-m", "30", *words])))
         if done.rc != 0:
             return Answer(0, {}, done.stderr)
         head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
