@@ -214,6 +214,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "the id of a hosted zone of Route 53, such as Z0123456789ABCDEFGHIJ",
             empty=True,
         ),
+        text("address_region", r"[a-z]{2}(-[a-z]+)+-\d", "a region, such as us-east-1,", empty=True),
     ),
     "fleet": (
         # The role, its profile and the group share the name; a role's is the shortest.
@@ -266,6 +267,15 @@ RULES: dict[str, tuple[Rule, ...]] = {
         number("fleet_wait_timeout", 30, 86400, "seconds"),
     ),
 }
+
+
+def address_problems(v: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the record of an address."""
+    return [
+        f"address_{name} is not set and address_hosted_zone_id is: {accepted} is accepted."
+        for name, accepted in (("domain", "a domain of that zone"), ("region", "a region"))
+        if v["hosted_zone_id"] and not v[name]
+    ]
 
 
 def alarms_problems(v: Mapping[str, Any]) -> list[str]:
@@ -563,7 +573,7 @@ def _boot_document_problems(v: Mapping[str, Any]) -> list[str]:
 
 TOGETHER: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "network": network_problems,
-    "address": lambda v: [],
+    "address": address_problems,
     "alarms": alarms_problems,
     "backup": backup_problems,
     "secret": secret_problems,

@@ -200,16 +200,46 @@ def made_in_secrets_manager(*names: str) -> tuple[Rule, ...]:
 def stack_together(values: Mapping[str, Any], p: str) -> list[str]:
     """Return what is wrong with the variables of ``stack_rules`` together."""
     v = part(values, p)
-    problems = network_problems(part(v, "network_"), f"{p}network_")
+    tier = "public" if v.get("entry") == "address" else "private"
+    problems = network_problems(part(v, "network_") | {"machines_tier": tier}, f"{p}network_")
     if any(not zone.startswith(values["stackyard_region"]) for zone in v["network_zones"]):
         problems.append(
             f"{p}network_zones is {v['network_zones']!r}: zones of stackyard_region ({values['stackyard_region']})"
             " are accepted."
         )
+    if v.get("entry") == "address":
+        return problems + address_problems(v, p)
     problems += https_problems(v, p)
+    if v.get("certificate_secret"):
+        problems.append(
+            f"{p}certificate_secret is {v['certificate_secret']!r}, and {p}entry is load_balancer, which takes its "
+            f"certificate from ACM: nothing is accepted, or {p}entry: address."
+        )
     if not v["https"] and (v["hosted_zone_id"] or v["certificate_arn"] or v["certificate_file"]):
         problems.append(
             f"{p}https is false, and a certificate is named: {p}https: true is accepted, or no certificate."
+        )
+    return problems
+
+
+def address_problems(v: Mapping[str, Any], p: str) -> list[str]:
+    """Return what is wrong with the variables of an entry that is an address."""
+    problems = [
+        f"{p}{name} is {v[name]!r}, and {p}entry is address, which has no load balancer: nothing is accepted, or "
+        f"{p}entry: load_balancer."
+        for name in ("certificate_arn", "certificate_file", "certificate_key_file", "access_log_bucket")
+        if v[name]
+    ]
+    if v["hosted_zone_id"] and not v["domain"]:
+        problems.append(f"{p}domain is not set and {p}hosted_zone_id is: a domain of that zone is accepted.")
+    if v["https"] and not v["certificate_secret"]:
+        problems.append(
+            f"{p}https is true, and nothing says where the machine's certificate comes from: the name of a secret of "
+            f"yours in {p}certificate_secret is accepted, or {p}https: false for plain HTTP."
+        )
+    if v["certificate_secret"] and not v["https"]:
+        problems.append(
+            f"{p}https is false, and {p}certificate_secret names one: {p}https: true is accepted, or no certificate."
         )
     return problems
 
@@ -319,6 +349,8 @@ JENKINS = "jenkins_stack_"
 
 JENKINS_RULES = (
     *stack_rules(JENKINS),
+    choice(f"{JENKINS}entry", "load_balancer", "address"),
+    secret_name(f"{JENKINS}certificate_secret", "the fields certificate and private_key"),
     choice(f"{JENKINS}filesystem_throughput", "elastic", "bursting"),
     flag(f"{JENKINS}backup"),
     of_role(f"{JENKINS}backup_schedule", "backup", "schedule"),
@@ -356,7 +388,13 @@ JENKINS_RULES = (
     number("jenkins_stop_seconds", 1, 120, "seconds"),
     number("jenkins_uid", 1, 60000),
     number("jenkins_gid", 1, 60000),
-    *made_in_secrets_manager("jenkins_passwords", "jenkins_credential_secrets", "jenkins_secrets"),
+    *made_in_secrets_manager(
+        "jenkins_passwords",
+        "jenkins_credential_secrets",
+        "jenkins_secrets",
+        "jenkins_certificate",
+        "jenkins_certificate_key",
+    ),
 )
 
 
@@ -420,6 +458,10 @@ STACKS = {
             "backup",
             "alarms",
             "load_balancer",
+            "address",
+            "elastic_address",
+            "instance_health",
+            "nginx",
             "fleet",
             "image",
         ),

@@ -17,6 +17,14 @@ def zone(cloud):
     return made["HostedZone"]["Id"].rpartition("/")[2]
 
 
+def in_zone(zone):
+    return {
+        "address_domain": "jenkins.example.com",
+        "address_hosted_zone_id": zone,
+        "address_region": "us-east-1",
+    }
+
+
 def records(cloud, zone):
     found = cloud.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
     return {r["Name"]: [v["Value"] for v in r["ResourceRecords"]] for r in found if r["Type"] == "A"}
@@ -59,7 +67,11 @@ def test_life_of_an_address(ansible, cloud):
 
 
 def test_the_name_points_to_it_and_goes_with_it(ansible, cloud, zone):
-    named = ADDRESS | {"address_domain": "jenkins.example.com", "address_hosted_zone_id": zone}
+    named = ADDRESS | {
+        "address_domain": "jenkins.example.com",
+        "address_hosted_zone_id": zone,
+        "address_region": "us-east-1",
+    }
     ip = ansible.run_role("address", named).facts["address_result"]["ip"]
     assert records(cloud, zone) == {}
     after = {"address_result": {"ip": ip}}
@@ -74,7 +86,11 @@ def test_the_name_points_to_it_and_goes_with_it(ansible, cloud, zone):
 
 
 def test_a_name_that_points_elsewhere_stays(ansible, cloud, zone):
-    named = ADDRESS | {"address_domain": "jenkins.example.com", "address_hosted_zone_id": zone}
+    named = ADDRESS | {
+        "address_domain": "jenkins.example.com",
+        "address_hosted_zone_id": zone,
+        "address_region": "us-east-1",
+    }
     ansible.run_role("address", named)
     record = {
         "Name": "jenkins.example.com",
@@ -93,6 +109,7 @@ WRONG = [
     ({"address_name": ""}, "address_name is not set: a name of 1 to 255 characters"),
     ({"address_domain": "https://example.com/"}, "address_domain is 'https://example.com/': a domain name"),
     ({"address_hosted_zone_id": "example.com"}, "address_hosted_zone_id is 'example.com': the id of a hosted zone"),
+    ({"address_hosted_zone_id": "Z0123456789"}, "address_domain is not set and address_hosted_zone_id is"),
     ({"address_zone": "x"}, "address_zone is no variable of the role address"),
 ]
 

@@ -12,11 +12,12 @@ class Controller:
     Args:
         url: Its address, with a slash at its end.
         secret: The secret with the password of ``admin``.
+        session: How it is reached, where that takes more than the address.
     """
 
-    def __init__(self, url: str, secret: str) -> None:
+    def __init__(self, url: str, secret: str, session: requests.Session | None = None) -> None:
         self.url = url
-        self._session = requests.Session()
+        self._session = session or requests.Session()
         [self._session.auth] = json.loads(secret).items()
 
     def get(self, path: str) -> Any:

@@ -105,19 +105,21 @@ class Site:
         return str(interfaces[0]["PrivateIpAddress"])
 
     def in_service(self) -> list[str]:
-        """Ids of the machines that are in service and that the balancer finds healthy."""
+        """Ids of the machines in service that the group, and the balancer if there is one, find healthy."""
         group = self.group()
-        targets = self.client("elbv2").describe_target_health(TargetGroupArn=group["TargetGroupARNs"][0])
-        healthy = {
-            entry["Target"]["Id"]
-            for entry in targets["TargetHealthDescriptions"]
-            if entry["TargetHealth"]["State"] == "healthy"
-        }
-        return [
+        serving = {
             instance["InstanceId"]
             for instance in group["Instances"]
-            if instance["LifecycleState"] == "InService" and instance["InstanceId"] in healthy
-        ]
+            if (instance["LifecycleState"], instance["HealthStatus"]) == ("InService", "Healthy")
+        }
+        for target_group in group["TargetGroupARNs"]:
+            targets = self.client("elbv2").describe_target_health(TargetGroupArn=target_group)
+            serving &= {
+                entry["Target"]["Id"]
+                for entry in targets["TargetHealthDescriptions"]
+                if entry["TargetHealth"]["State"] == "healthy"
+            }
+        return sorted(serving)
 
     def wait_healthy(
         self, count: int | None = None, without: set[str] | None = None, seconds: float = HEALTHY_SECONDS

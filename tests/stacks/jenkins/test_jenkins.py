@@ -3,6 +3,7 @@
 What answers is a stand-in, not Jenkins; what is around it is real, but for the file system, which is no NFS here.
 """
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from support.certificate import make_certificate, visitor
 from support.controller import Controller
 from support.figures import record
 from support.roll_outs import roll_out
@@ -196,6 +198,48 @@ def test_a_home_that_does_not_answer_for_a_minute_costs_no_machine_and_no_build(
     assert site.in_service() == [machine]
     assert controller.result(build) == "SUCCESS"
     assert "while-away" in controller.jobs()
+
+
+def test_the_entry_becomes_an_address_that_follows_the_machine(
+    healthy_site: Site, controller: Controller, tmp_path: Path
+) -> None:
+    """And back to the load balancer, without a job lost on the way."""
+    site, name = healthy_site, "jenkins.example.org"
+    controller.make_job("by-address")
+    jobs = controller.jobs()
+    certificate, key = make_certificate(tmp_path, name)
+    secret = site.client("secretsmanager").create_secret(
+        Name="jenkins-certificate",
+        SecretString=json.dumps({"certificate": certificate.read_text(), "private_key": key.read_text()}),
+    )["Name"]
+    entry = {
+        "jenkins_stack_entry": "address",
+        "jenkins_stack_https": True,
+        "jenkins_stack_domain": name,
+        "jenkins_stack_certificate_secret": secret,
+    }
+    site.playbook("jenkins", **entry)
+    site.wait_healthy()
+    filters = [{"Name": "tag:Name", "Values": [site.name]}]
+    [address] = site.client("ec2").describe_addresses(Filters=filters)["Addresses"]
+    visited = Controller(f"https://{address['PublicIp']}/", site.secret("admin"), visitor(name, certificate))
+    assert visited.jobs() == jobs
+    assert site.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
+    # Jenkins itself is not open to everybody.
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"http://{address['PublicIp']}:8080/login", timeout=3)
+    assert site.playbook("jenkins", **entry).changed == 0
+
+    [victim] = site.in_service()
+    site.localcloud("kill", victim)
+    record("jenkins", heal_by_address_s=site.wait_healthy(without={victim}, seconds=300))
+    assert visited.jobs() == jobs
+
+    site.playbook("jenkins")
+    site.wait_healthy()
+    assert site.client("ec2").describe_addresses(Filters=filters)["Addresses"] == []
+    assert controller.jobs() == jobs
+    site.client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
 
 
 class TestStack(StackTrials):
