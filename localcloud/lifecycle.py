@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud import base_images, database_images, firewall
+from localcloud import base_images, database_images, firewall, volumes
 from localcloud.dns import end_stale
 from localcloud.environment import server_environment
 from localcloud.network import remove_podman_network
@@ -137,6 +137,7 @@ def down(settings: Settings, progress: Callable[[str], None], with_base_images: 
         progress(f"removing {len(images)} images")
         podman("rmi", "--force", *images)
     firewall.remove(settings.table)
+    volumes.remove(settings.state)
     existed = settings.state.exists()
     shutil.rmtree(settings.state, ignore_errors=True)
     if with_base_images:

@@ -8,7 +8,7 @@ that none of it is in an image baked from it:
 - the host's bundle of certificate authorities, where the host itself needs one (``SSL_CERT_FILE``);
 - its console: systemd's journal, kept in a file as EC2 keeps the serial console's output.
 
-Left out: memory and CPU limits by instance type, block devices.
+Left out: memory and CPU limits by instance type.
 """
 
 from __future__ import annotations
@@ -240,7 +240,8 @@ class Machines:
         return [
             f"--mac-address={machine.mac}", f"--hostname={machine.host_name.partition('.')[0]}", "--no-hosts",
             f"--dns={network.resolver}", f"--dns-search={machine.host_name.partition('.')[2]}", "--systemd=always",
-            f"--cap-add={CAPABILITIES}", *(f"--volume={volume}" for volume in volumes),
+            # Volumes are loop devices, which come and go while a machine runs.
+            f"--cap-add={CAPABILITIES}", "--device-cgroup-rule=b 7:* rw", *(f"--volume={volume}" for volume in volumes),
             *(f"--env={name}={value}" for name, value in environment.items()),
             reference, "/sbin/init", "network-config=disabled", f"cc:{CLOUD_INIT}end_cc",
         ]  # fmt: skip

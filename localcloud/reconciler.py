@@ -21,6 +21,7 @@ from localcloud.filesystems import FileSystems
 from localcloud.firewall import Firewall
 from localcloud.images import Images
 from localcloud.machines import Machines
+from localcloud.volumes import Volumes
 
 TICK = 2.0
 # podman notes an exit a moment after the process has ended.
@@ -42,6 +43,7 @@ def parts(cloud: Cloud) -> list[Part]:
         Balancers(cloud),
         Images(cloud),
         Machines(cloud),
+        Volumes(cloud),
     ]
 
 

@@ -1,9 +1,10 @@
-"""Instances that are real: console output, restarts, interfaces that end with them, and the image behind an AMI.
+"""Instances that are real: console output, restarts, what they let go at their end, and the image behind an AMI.
 
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RebootInstances.html
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-recover.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceSpecification.html
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
-from moto.ec2.models.instances import Instance
+from moto.ec2.models.instances import Instance, InstanceState
 from moto.ec2.responses.general import General
 from moto.ec2.utils import Base64EncodedString
 
@@ -38,6 +39,7 @@ def apply() -> None:
     General.get_console_output = _get_console_output
     Instance.reboot = _reboot
     wrap(Instance, "prep_nics", _prep_nics)
+    wrap(Instance, "terminate", _terminate)
 
 
 def image_reference(image: Any) -> str | None:
@@ -95,3 +97,10 @@ def _prep_nics(
     for index, interface in self.nics.items():
         if index not in stays:
             interface.delete_on_termination = True
+
+
+def _terminate(original: Callable[[Any], InstanceState], self: Any) -> InstanceState:
+    """Moto keeps the Elastic IP of an instance that has ended."""
+    for address in [address for address in self.ec2_backend.addresses if address.instance is self]:
+        self.ec2_backend.disassociate_address(association_id=address.association_id)
+    return original(self)

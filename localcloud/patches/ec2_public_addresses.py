@@ -17,7 +17,6 @@ from typing import Any
 
 from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress, ElasticAddressBackend
-from moto.ec2.models.instances import Instance, InstanceState
 
 from localcloud.patches._tools import wrap
 
@@ -29,7 +28,6 @@ def apply() -> None:
     wrap(elastic_ip_addresses, "random_ip", _random_address)
     wrap(elastic_network_interfaces, "random_public_ip", _random_address)
     wrap(ElasticAddressBackend, "associate_address", _associate_address)
-    wrap(Instance, "terminate", _terminate)
 
 
 def _random_address(_original: Callable[[], str]) -> str:
@@ -46,10 +44,3 @@ def _associate_address(original: Callable[..., Any], self: Any, *arguments: Any,
         loser.public_ip = None
         loser.check_auto_public_ip()
     return associated
-
-
-def _terminate(original: Callable[[Any], InstanceState], self: Any) -> InstanceState:
-    """Moto keeps the Elastic IP of an instance that has ended."""
-    for address in [address for address in self.ec2_backend.addresses if address.instance is self]:
-        self.ec2_backend.disassociate_address(association_id=address.association_id)
-    return original(self)

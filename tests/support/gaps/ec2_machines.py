@@ -161,7 +161,7 @@ def an_elastic_ip_leaves_whatever_had_it(cloud: Cloud) -> None:
     assert addresses[machines[1]] == allocation["PublicIp"] != addresses[machines[0]]
 
 
-@gap("ec2_public_addresses")
+@gap("ec2_instances")
 def an_elastic_ip_outlives_its_instance_unassociated(cloud: Cloud) -> None:
     ec2 = cloud.client("ec2")
     allocation = ec2.allocate_address(Domain="vpc")["AllocationId"]
@@ -170,3 +170,44 @@ def an_elastic_ip_outlives_its_instance_unassociated(cloud: Cloud) -> None:
     ec2.terminate_instances(InstanceIds=[machine])
     [address] = ec2.describe_addresses()["Addresses"]
     assert not address.get("AssociationId")
+
+
+def _volume(cloud: Cloud, zone: str = "us-east-1a") -> str:
+    volume: str = cloud.client("ec2").create_volume(Size=2, AvailabilityZone=zone)["VolumeId"]
+    return volume
+
+
+def _attach(cloud: Cloud, volume: str, instance: dict[str, Any]) -> None:
+    cloud.client("ec2").attach_volume(VolumeId=volume, InstanceId=instance["InstanceId"], Device="/dev/sdf")
+
+
+def _zone(cloud: Cloud, zone: str) -> dict[str, Any]:
+    return _launch(cloud, Placement={"AvailabilityZone": zone})
+
+
+@gap("ec2_volumes")
+def a_volume_is_attached_to_one_instance(cloud: Cloud) -> None:
+    first, second, volume = _zone(cloud, "us-east-1a"), _zone(cloud, "us-east-1a"), _volume(cloud)
+    _attach(cloud, volume, first)
+    with pytest.raises(ClientError, match="VolumeInUse"):
+        _attach(cloud, volume, second)
+
+
+@gap("ec2_volumes")
+def a_volume_is_attached_in_its_zone(cloud: Cloud) -> None:
+    with pytest.raises(ClientError, match="ZoneMismatch"):
+        _attach(cloud, _volume(cloud, "us-east-1b"), _zone(cloud, "us-east-1a"))
+
+
+@gap("ec2_volumes")
+def a_volume_is_not_made_smaller(cloud: Cloud) -> None:
+    with pytest.raises(ClientError, match="smaller"):
+        cloud.client("ec2").modify_volume(VolumeId=_volume(cloud), Size=1)
+
+
+@gap("ec2_volumes")
+def a_volume_is_detached_from_whatever_has_it(cloud: Cloud) -> None:
+    volume = _volume(cloud)
+    _attach(cloud, volume, _zone(cloud, "us-east-1a"))
+    cloud.client("ec2").detach_volume(VolumeId=volume)
+    assert cloud.client("ec2").describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
