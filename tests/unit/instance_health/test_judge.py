@@ -1,23 +1,17 @@
 """When a group is told that an application no longer answers, and when that it does again."""
 
-import importlib.machinery
-import importlib.util
 from pathlib import Path
 
 import pytest
+
+from support.programs import load
 
 PROGRAM = Path(__file__).resolve().parents[3] / "roles/instance_health/files/opt/stackyard/bin/instance-health"
 
 
 @pytest.fixture
 def judge():
-    loader = importlib.machinery.SourceFileLoader("instance_health", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("instance_health", loader)
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses look their module up.
-    importlib.sys.modules["instance_health"] = module
-    loader.exec_module(module)
-    return module.Judge(failures=3)
+    return load(PROGRAM).Judge(failures=3)
 
 
 def said(judge, answers):

@@ -1,7 +1,5 @@
 """A home is begun once, whichever machine does it: the lease's item remembers."""
 
-import importlib.machinery
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from support.control_plane import Cloud
+from support.programs import load
 
 PROGRAM = Path(__file__).resolve().parents[3] / "roles/jenkins/files/usr/local/lib/jenkins/begun"
 TABLE = "demo-jenkins-leases"
@@ -31,11 +30,7 @@ def machine(dynamodb: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", dynamodb.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", dynamodb.secret_key)
-    loader = importlib.machinery.SourceFileLoader("begun", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("begun", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    module = load(PROGRAM)
     module.MACHINE, module.LEASE, module.BEGUN = (tmp_path / name for name in ("machine.json", "lease.json", "begun"))
     module.MACHINE.write_text(json.dumps({"name": "demo/jenkins"}))
     module.LEASE.write_text(json.dumps({"table": TABLE, "lease": "jenkins", "region": dynamodb.region}))

@@ -1,11 +1,11 @@
 """A configuration that asks for what is not there is refused before Jenkins reads it."""
 
-import importlib.machinery
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+
+from support.programs import load
 
 PROGRAM = Path(__file__).resolve().parents[3] / "roles/jenkins/files/usr/local/lib/jenkins/casc"
 WHOLE = {
@@ -20,11 +20,7 @@ WHOLE = {
 
 @pytest.fixture
 def check(tmp_path: Path):
-    loader = importlib.machinery.SourceFileLoader("casc", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("casc", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    module = load(PROGRAM)
     module.SECRETS = tmp_path / "secrets"
     module.SECRETS.mkdir()
     (module.SECRETS / "password-admin").touch()

@@ -1,13 +1,13 @@
 """The drain waits for builds as long as it was told, once, and never for a Jenkins that says nothing."""
 
-import importlib.machinery
-import importlib.util
 import json
 import os
 import time
 from pathlib import Path
 
 import pytest
+
+from support.programs import load
 
 PROGRAM = Path(__file__).resolve().parents[3] / "roles/jenkins/files/usr/local/lib/jenkins/drain"
 
@@ -16,11 +16,7 @@ class Drain:
     """The drain with a Jenkins that only says what it is told to."""
 
     def __init__(self, folder: Path) -> None:
-        loader = importlib.machinery.SourceFileLoader("drain", str(PROGRAM))
-        spec = importlib.util.spec_from_loader("drain", loader)
-        assert spec is not None
-        self.module = importlib.util.module_from_spec(spec)
-        loader.exec_module(self.module)
+        self.module = load(PROGRAM)
         self.run = folder / "run"
         self.run.mkdir()
         self.module.RUN = self.run

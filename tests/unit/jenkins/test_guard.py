@@ -1,12 +1,12 @@
 """The guard lets Jenkins start on its own home alone."""
 
-import importlib.machinery
-import importlib.util
 import json
 import os
 from pathlib import Path
 
 import pytest
+
+from support.programs import load
 
 PROGRAM = Path(__file__).resolve().parents[3] / "roles/jenkins/files/usr/local/lib/jenkins/guard"
 MACHINE = {
@@ -24,11 +24,7 @@ class Guard:
     """The guard with a home, a lease and settings of its own."""
 
     def __init__(self, folder: Path) -> None:
-        loader = importlib.machinery.SourceFileLoader("guard", str(PROGRAM))
-        spec = importlib.util.spec_from_loader("guard", loader)
-        assert spec is not None
-        self.module = importlib.util.module_from_spec(spec)
-        loader.exec_module(self.module)
+        self.module = load(PROGRAM)
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir()

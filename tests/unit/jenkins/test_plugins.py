@@ -1,13 +1,13 @@
 """A set of plug-ins that is not what was asked for is refused, and one that is gets locked."""
 
 import hashlib
-import importlib.machinery
-import importlib.util
 import json
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from support.programs import load
 
 PROGRAM = Path(__file__).resolve().parents[3] / "roles/jenkins/files/usr/local/lib/jenkins/plugins"
 
@@ -16,16 +16,7 @@ class Bake:
     """A folder that plug-ins are fetched into."""
 
     def __init__(self, folder: Path) -> None:
-        loader = importlib.machinery.SourceFileLoader("plugins", str(PROGRAM))
-        spec = importlib.util.spec_from_loader("plugins", loader)
-        assert spec is not None
-        self.module = importlib.util.module_from_spec(spec)
-        self.module.__dict__["__name__"] = "plugins"
-        import sys  # noqa: PLC0415
-
-        # dataclasses looks its module up.
-        sys.modules["plugins"] = self.module
-        loader.exec_module(self.module)
+        self.module = load(PROGRAM)
         self.folder = folder
         (folder / "plugins").mkdir()
         self.wanted: list[dict[str, str]] = []
