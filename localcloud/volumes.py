@@ -166,13 +166,27 @@ def _goes(device: str) -> bool:
         return True
 
 
+def _devices(pid: int) -> Path:
+    """A machine's ``/dev``, as the host reaches it."""
+    return Path(f"/proc/{pid}/root/dev")
+
+
+def _link_name(volume_id: str) -> str:
+    return f"{BY_ID}{volume_id.replace('-', '')}"
+
+
+def _node(link: Path) -> Path:
+    """The device that a link in ``disk/by-id`` is of; the link itself would be followed on the host."""
+    return link.parents[2] / os.readlink(link).rpartition("/")[2]
+
+
 def _make_node(pid: int, volume_id: str, device: str) -> None:
     """Give a machine the nodes of a disk, unless it has them."""
-    root = Path(f"/proc/{pid}/root/dev")
-    link = root / "disk/by-id" / f"{BY_ID}{volume_id.replace('-', '')}"
+    root = _devices(pid)
+    link = root / "disk/by-id" / _link_name(volume_id)
     number = os.stat(device).st_rdev
     try:
-        if link.is_symlink() and (root / os.readlink(link).rpartition("/")[2]).stat().st_rdev == number:
+        if link.is_symlink() and _node(link).stat().st_rdev == number:
             return
         link.parent.mkdir(parents=True, exist_ok=True)
         node = next(root / f"nvme{index}n1" for index in range(1, 128) if not (root / f"nvme{index}n1").exists())
@@ -186,9 +200,8 @@ def _make_node(pid: int, volume_id: str, device: str) -> None:
 
 def _forget(pid: int, volume_ids: set[str]) -> None:
     """Take the nodes of all other disks from a machine."""
-    root = Path(f"/proc/{pid}/root/dev")
-    kept = {f"{BY_ID}{volume_id.replace('-', '')}" for volume_id in volume_ids}
-    for link in root.glob(f"disk/by-id/{BY_ID}*"):
+    kept = {_link_name(volume_id) for volume_id in volume_ids}
+    for link in _devices(pid).glob(f"disk/by-id/{BY_ID}*"):
         if link.name not in kept:
-            (root / os.readlink(link).rpartition("/")[2]).unlink(missing_ok=True)
+            _node(link).unlink(missing_ok=True)
             link.unlink(missing_ok=True)
