@@ -208,7 +208,7 @@ def stack_together(values: Mapping[str, Any], p: str) -> list[str]:
             " are accepted."
         )
     if v.get("entry") == "address":
-        return problems + address_problems(v, p)
+        return problems + address_entry_problems(v, p)
     problems += https_problems(v, p)
     if v.get("certificate_secret"):
         problems.append(
@@ -222,7 +222,7 @@ def stack_together(values: Mapping[str, Any], p: str) -> list[str]:
     return problems
 
 
-def address_problems(v: Mapping[str, Any], p: str) -> list[str]:
+def address_entry_problems(v: Mapping[str, Any], p: str) -> list[str]:
     """Return what is wrong with the variables of an entry that is an address."""
     problems = [
         f"{p}{name} is {v[name]!r}, and {p}entry is address, which has no load balancer: nothing is accepted, or "
