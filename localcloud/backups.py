@@ -1,4 +1,4 @@
-"""AWS Backup's data: copies of EFS's folders, and restores from them.
+"""AWS Backup's data of EFS: copies of folders, and restores from them. Of EBS it is snapshots, which ``volumes`` keeps.
 
 A recovery point is a folder of the state that holds what was in the file system's folder when the job ran, as copies
 that share blocks where the host's file system can (``cp --reflink=auto``). It outlives the file system; when the

@@ -1,10 +1,11 @@
-"""AWS Backup's recovery points, and the jobs that make them and restore from them, of EFS.
+"""AWS Backup's recovery points of EFS and EBS, and the jobs that make them and restore from those of EFS.
 
-A data part behind the API (``backups``) sets ``backed`` to its region: there a job stays ``CREATED`` until that part
-has copied what it is about. Elsewhere (module tests, other regions) a job is ``COMPLETED`` at once.
+A data part behind the API (``backups``) sets ``backed`` to its region: there a job of EFS stays ``CREATED`` until that
+part has copied what it is about. Elsewhere (module tests, other regions) it is ``COMPLETED`` at once. So is one of EBS
+everywhere: its recovery point is a snapshot.
 
-What is left out: other services than EFS, copies to other vaults, legal holds, restore testing, and time: nothing moves
-to cold storage or expires.
+What is left out: other services, restores of EBS (a volume is made of the snapshot), copies to other vaults, legal
+holds, restore testing, and time: nothing moves to cold storage or expires.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import posixpath
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +22,7 @@ from moto.backup.exceptions import InvalidParameterValueException, ResourceNotFo
 from moto.backup.models import BackupBackend, Vault
 from moto.backup.responses import BackupResponse
 from moto.core.utils import unix_time
+from moto.ec2.models import EC2Backend, ec2_backends
 from moto.efs.exceptions import EFSError
 from moto.efs.models import EFSBackend, efs_backends
 
@@ -30,6 +33,7 @@ from localcloud.patches._tools import add
 backed = ""
 
 DAY = 86400
+SNAPSHOT = ":snapshot/"
 NAMES_OF_STATE = {"backup": "State", "restore": "Status"}
 
 
@@ -186,6 +190,8 @@ def _delete_point(self: BackupResponse) -> str:
     restores = jobs(self.backup_backend, "restore").values()
     if point["Status"] == "CREATING" or any(j["RecoveryPointArn"] == arn and _unfinished(j) for j in restores):
         raise InvalidResourceStateError("AWS Backup is already performing an action on this recovery point")
+    if SNAPSHOT in arn:
+        _ec2(self).delete_snapshot(arn.rpartition("/")[2])
     del contents(vault)["points"][arn]
     self.backup_backend.tagger.delete_all_tags_for_resource(arn)
     return ""
@@ -200,6 +206,11 @@ def _unfinished(job: dict[str, Any]) -> bool:
 
 def _efs(self: BackupResponse) -> EFSBackend:
     backend: EFSBackend = efs_backends[self.current_account][self.region]
+    return backend
+
+
+def _ec2(self: BackupResponse) -> EC2Backend:
+    backend: EC2Backend = ec2_backends[self.current_account][self.region]
     return backend
 
 
@@ -220,41 +231,85 @@ def _start_backup(self: BackupResponse) -> str:
     if (job := _again(self, "backup", request)) is None:
         job = _new_backup(self, vault, request)
         jobs(self.backup_backend, "backup")[job["BackupJobId"]] = job
-        if self.region != backed:
-            complete(self.backup_backend, "backup", job["BackupJobId"], 0)
+        if self.region != backed or job["ResourceType"] == "EBS":
+            complete(self.backup_backend, "backup", job["BackupJobId"], job["size"])
     return json.dumps({key: job[key] for key in ("BackupJobId", "RecoveryPointArn", "CreationDate")})
 
 
+@dataclass(frozen=True)
+class Resource:
+    """What is backed up.
+
+    Attributes:
+        kind: The service.
+        tags: Its tags.
+        metadata: What a restore has to be told of it.
+        encryption: What AWS tells of a recovery point's encryption.
+        size: Bytes, as far as they are known before it was copied.
+    """
+
+    kind: str
+    tags: dict[str, str]
+    metadata: dict[str, str]
+    encryption: dict[str, Any]
+    size: int = 0
+
+
+def _resource(self: BackupResponse, vault: Vault, arn: str) -> Resource:
+    """Look a resource up by its ARN.
+
+    Raises:
+        InvalidParameterValueException: There is none, or of another service.
+    """
+    name = arn.rpartition("/")[2]
+    if name in _efs(self).file_systems_by_id:
+        tags = {tag["Key"]: tag["Value"] for tag in _efs(self).list_tags_for_resource(name)}
+        # A recovery point of EFS is always encrypted, and by its vault's key.
+        encryption = {"EncryptionKeyArn": vault.encryption_key_arn, "IsEncrypted": True}
+        return Resource("EFS", tags, {"file-system-id": name}, encryption)
+    if name in _ec2(self).volumes:
+        volume = _ec2(self).volumes[name]
+        tags = {tag["key"]: tag["value"] for tag in volume.get_tags()}
+        # One of EBS is encrypted as the volume is.
+        encryption = {"EncryptionKeyArn": volume.kms_key_id, "IsEncrypted": bool(volume.encrypted)}
+        return Resource("EBS", tags, {"volumeId": name}, encryption, int(volume.size) << 30)
+    raise InvalidParameterValueException(f"Resource {arn} is not one that can be backed up")
+
+
+def _new_point_arn(self: BackupResponse, resource: Resource, tags: dict[str, str]) -> str:
+    """The ARN of a new recovery point; of a volume it is that of a snapshot, which is made."""
+    if resource.kind == "EFS":
+        return f"arn:aws:backup:{self.region}:{self.current_account}:recovery-point:{uuid.uuid4()}"
+    description = "This snapshot is created by the AWS Backup service."
+    snapshot = _ec2(self).create_snapshot(resource.metadata["volumeId"], description, owner_id=self.current_account)
+    snapshot.add_tags(tags)
+    return f"arn:aws:ec2:{self.region}:{SNAPSHOT}{snapshot.id}"
+
+
 def _new_backup(self: BackupResponse, vault: Vault, request: dict[str, Any]) -> dict[str, Any]:
-    resource = request["ResourceArn"]
-    file_system_id = resource.rpartition("/")[2]
-    file_system = _efs(self).file_systems_by_id.get(file_system_id)
-    if file_system is None:
-        raise InvalidParameterValueException(f"Resource {resource} is not one that can be backed up")
-    tags = {tag["Key"]: tag["Value"] for tag in _efs(self).list_tags_for_resource(file_system_id)}
+    resource = _resource(self, vault, request["ResourceArn"])
+    tags = resource.tags | (request.get("RecoveryPointTags") or {})
     now = unix_time()
     both = {
-        "RecoveryPointArn": f"arn:aws:backup:{self.region}:{self.current_account}:recovery-point:{uuid.uuid4()}",
+        "RecoveryPointArn": _new_point_arn(self, resource, tags),
         "BackupVaultName": vault.backup_vault_name,
         "BackupVaultArn": vault.backup_vault_arn,
-        "ResourceArn": resource,
-        "ResourceType": "EFS",
-        "ResourceName": tags.get("Name"),
+        "ResourceArn": request["ResourceArn"],
+        "ResourceType": resource.kind,
+        "ResourceName": resource.tags.get("Name"),
         "IamRoleArn": request["IamRoleArn"],
         "CreationDate": now,
         "BackupSizeInBytes": 0,
-        # A recovery point of EFS is always encrypted, and by its vault's key.
-        "EncryptionKeyArn": vault.encryption_key_arn,
-        "IsEncrypted": True,
+        **resource.encryption,
     }
     contents(vault)["points"][both["RecoveryPointArn"]] = {
         **both,
         "Status": "CREATING",
         "StorageClass": "WARM",
         **_lifecycle(request.get("Lifecycle"), now),
-        "metadata": {"file-system-id": file_system_id},
+        "metadata": resource.metadata,
     }
-    self.backup_backend.tag_resource(both["RecoveryPointArn"], tags | (request.get("RecoveryPointTags") or {}))
+    self.backup_backend.tag_resource(both["RecoveryPointArn"], tags)
     return {
         **both,
         "BackupJobId": str(uuid.uuid4()),
@@ -263,6 +318,7 @@ def _new_backup(self: BackupResponse, vault: Vault, request: dict[str, Any]) -> 
         "PercentDone": "0.0",
         "RecoveryPointLifecycle": request.get("Lifecycle"),
         "token": request.get("IdempotencyToken"),
+        "size": resource.size,
     }
 
 
@@ -302,6 +358,8 @@ def _new_restore(self: BackupResponse, request: dict[str, Any]) -> dict[str, Any
     refuse_denied(self.backup_backend.vaults[point["BackupVaultName"]], "backup:StartRestoreJob")
     if point["Status"] != "COMPLETED":
         raise InvalidResourceStateError("The recovery point is not complete")
+    if point["ResourceType"] != "EFS":
+        raise InvalidParameterValueException("The local cloud restores EFS alone: make a volume of the snapshot")
     metadata = request["Metadata"]
     job = {
         "RestoreJobId": str(uuid.uuid4()),

@@ -74,7 +74,9 @@ def _modify_volume(
 
 
 def _create_volume(original: Callable[..., Volume], self: Any, *arguments: Any, **named: Any) -> Volume:
+    """Moto leaves the snapshot out of the answer where there is none; EC2 has an empty one."""
     volume = original(self, *arguments, **named)
+    volume.snapshot_id = volume.snapshot_id or ""
     if volume.snapshot_id:
         copy_disk(volume.snapshot_id, volume.id)
     return volume

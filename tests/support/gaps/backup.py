@@ -262,3 +262,24 @@ def a_restore_refuses_what_it_cannot_do(cloud: Cloud) -> None:
     _, automatic = _point(cloud)
     with pytest.raises(ClientError, match="AccessDenied"):
         start(target, automatic)
+
+
+@gap("backup_jobs")
+def a_backup_of_a_volume_is_a_snapshot_and_goes_with_it(cloud: Cloud) -> None:
+    ec2, backup = cloud.client("ec2"), cloud.client("backup")
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "owner", "Value": "web"}]}]
+    volume = ec2.create_volume(Size=2, AvailabilityZone="us-east-1a", TagSpecifications=tags)["VolumeId"]
+    backup.create_backup_vault(BackupVaultName="ours")
+    job = backup.start_backup_job(
+        BackupVaultName="ours",
+        ResourceArn=f"arn:aws:ec2:us-east-1:123456789012:volume/{volume}",
+        IamRoleArn=ROLE,
+        RecoveryPointTags={"by": "me"},
+    )
+    point = backup.describe_recovery_point(BackupVaultName="ours", RecoveryPointArn=job["RecoveryPointArn"])
+    assert (point["Status"], point["ResourceType"], point["BackupSizeInBytes"]) == ("COMPLETED", "EBS", 2 << 30)
+    [snapshot] = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    assert point["RecoveryPointArn"] == f"arn:aws:ec2:us-east-1::snapshot/{snapshot['SnapshotId']}"
+    assert {tag["Key"]: tag["Value"] for tag in snapshot["Tags"]} == {"owner": "web", "by": "me"}
+    backup.delete_recovery_point(BackupVaultName="ours", RecoveryPointArn=point["RecoveryPointArn"])
+    assert ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []

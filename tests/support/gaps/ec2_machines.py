@@ -211,3 +211,8 @@ def a_volume_is_detached_from_whatever_has_it(cloud: Cloud) -> None:
     _attach(cloud, volume, _zone(cloud, "us-east-1a"))
     cloud.client("ec2").detach_volume(VolumeId=volume)
     assert cloud.client("ec2").describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+
+
+@gap("ec2_volumes")
+def a_volume_that_is_made_of_no_snapshot_says_so(cloud: Cloud) -> None:
+    assert cloud.client("ec2").describe_volumes(VolumeIds=[_volume(cloud)])["Volumes"][0]["SnapshotId"] == ""
