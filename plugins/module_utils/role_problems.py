@@ -24,7 +24,10 @@ ROLES_FOLDER = Path(__file__).resolve().parents[2] / "roles"
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]"
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _HTTP_CODES = r"[2-4]\d\d(-[2-4]\d\d)?(,[2-4]\d\d(-[2-4]\d\d)?)*"
-_FILE_SYSTEM = re.compile(r"arn:aws[a-z-]*:elasticfilesystem:[a-z0-9-]+:\d{12}:file-system/fs-[0-9a-f]{8,40}")
+_BACKED_UP = re.compile(
+    r"arn:aws[a-z-]*:(elasticfilesystem:[a-z0-9-]+:\d{12}:file-system/fs-[0-9a-f]{8,40}"
+    r"|ec2:[a-z0-9-]+:\d{12}:volume/vol-[0-9a-f]{8,17})"
+)
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,\-]+")
 _VARIABLE = re.compile(r"(?!ansible_)[a-z_][a-z0-9_]*")
 
@@ -57,11 +60,11 @@ def is_schedules(value: Any) -> bool:
     )
 
 
-def is_file_systems(value: Any) -> bool:
-    """Tell whether a value is a list of ARNs of EFS file systems, each of them once."""
+def is_backed_up(value: Any) -> bool:
+    """Tell whether a value is a list of ARNs of EFS file systems and EBS volumes, each of them once."""
     return (
         isinstance(value, (list, tuple))
-        and all(isinstance(entry, str) and _FILE_SYSTEM.fullmatch(entry) for entry in value)
+        and all(isinstance(entry, str) and _BACKED_UP.fullmatch(entry) for entry in value)
         and not _repeated(value)
     )
 
@@ -92,8 +95,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         flag("backup_keep_vault"),
         Rule(
             "backup_resources",
-            is_file_systems,
-            "a list of ARNs of EFS file systems, each of them once,",
+            is_backed_up,
+            "a list of ARNs of EFS file systems and EBS volumes, each of them once,",
             required=True,
         ),
         text(

@@ -359,8 +359,11 @@ def work(module):
     plan = Plan(module.check_mode)
     leftovers = Leftovers(module)
     kept, left = [], []
-    for kind, identifier, tags, item in list(leftovers.found()):
-        if not leftovers.ours(tags):
+    found = list(leftovers.found())
+    # A recovery point of EBS is a snapshot, which AWS Backup alone may delete.
+    backups = {identifier.rpartition("/")[2] for kind, identifier, _tags, _item in found if kind == "recovery-point"}
+    for kind, identifier, tags, item in found:
+        if not leftovers.ours(tags) or (kind == "snapshot" and identifier in backups):
             continue
         entry = {"type": kind, "id": identifier}
         on_purpose = tags.get("stackyard:keep") == "true" or kind == "recovery-point"

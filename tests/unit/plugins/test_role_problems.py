@@ -92,7 +92,7 @@ WRONG = [
     ("backup", {"tags": {"aws:x": "y"}}, "none beginning with 'aws:'"),
     ("backup", {"purge": "yes"}, "backup_purge is 'yes': true or false is accepted"),
     ("backup", {"keep_vault": "yes"}, "backup_keep_vault is 'yes': true or false is accepted"),
-    ("backup", {"resources": []}, "backup_resources is not set: a list of ARNs of EFS file systems"),
+    ("backup", {"resources": []}, "backup_resources is not set: a list of ARNs of EFS file systems and EBS volumes"),
     ("backup", {"resources": ["arn:aws:rds:us-east-1:123456789012:db:demo"]}, "a list of ARNs of EFS file systems"),
     ("backup", {"resources": [HOME, HOME]}, "each of them once"),
     ("backup", {"vault_name": "a"}, "backup_vault_name is 'a'"),
