@@ -43,6 +43,6 @@ def test_a_visitor_is_told_to_come_again_while_jenkins_does_not_run(machine):
 
 
 def test_what_needs_an_instance_of_ec2_is_idle(machine):
-    for unit in ("stackyard-elastic-address.service", "stackyard-instance-health.service"):
-        assert machine.show("ActiveState", unit) == "inactive"
-        assert machine.show("UnitFileState", unit) == "enabled"
+    for unit in ("stackyard-ebs-mount", "stackyard-elastic-address", "stackyard-instance-health"):
+        assert machine.show("ActiveState", f"{unit}.service") == "inactive"
+        assert machine.show("UnitFileState", f"{unit}.service") == "enabled"

@@ -18,6 +18,8 @@ def plugin(**other: str) -> dict[str, list[dict[str, str]]]:
     return plugins({"name": "git", "version": "5.7.0", "checksum": CHECKSUM} | other)
 
 
+VOLUME = {"ebs_mount_volume_id": "vol-0123456789", "ebs_mount_region": "us-east-1"}
+EBS = {"jenkins_home_storage": "ebs", **VOLUME}
 SSH_AGENT = {"name": "a", "launcher": "ssh", "host": "h", "credentials": "agent-key", "host_key": "k"}
 
 # name of the case: (variable that the sentence must name, what is given)
@@ -46,6 +48,14 @@ CASES = {
     "update_center_slash": ("jenkins_update_center_url", {"jenkins_update_center_url": "https://updates.jenkins.io/"}),
     "uid_of_a_person": ("jenkins_uid", {"jenkins_uid": 0}),
     "storage": ("jenkins_home_storage", {"jenkins_home_storage": "s3"}),
+    "no_volume": ("ebs_mount_volume_id", {"jenkins_home_storage": "ebs"}),
+    "volume_of_no_use": ("ebs_mount_volume_id", VOLUME),
+    "volume": ("ebs_mount_volume_id", EBS | {"ebs_mount_volume_id": "fs-0123456789"}),
+    "volume_without_region": ("ebs_mount_region", EBS | {"ebs_mount_region": ""}),
+    "volume_size": ("ebs_mount_size", EBS | {"ebs_mount_size": 0}),
+    "misspelt_volume": ("ebs_mount_volume", {"ebs_mount_volume": "vol-0123456789"}),
+    "address": ("elastic_address_allocation_id", {"elastic_address_allocation_id": "203.0.113.1"}),
+    "health_url": ("instance_health_url", {"instance_health_url": "login"}),
     "file_system": ("jenkins_home_file_system_id", {"jenkins_home_file_system_id": "vol-0123456789"}),
     "access_point_missing": ("jenkins_home_access_point_id", {"jenkins_home_access_point_id": ""}),
     "mount_in_the_clear": ("efs_mount_type", {"efs_mount_type": "nfs4", "efs_mount_region": "us-east-1"}),
@@ -141,6 +151,7 @@ def test_what_the_wrong_ones_are_made_of_is_taken(tmp_path):
         "nothing_wrong": ("", {}),
         "plugin": ("", plugin() | less | {"jenkins_permissions": []}),
         "ssh_agent": ("", {"jenkins_agents": [SSH_AGENT]}),
+        "volume": ("", EBS),
         "java_archive": (
             "",
             {
