@@ -351,6 +351,8 @@ JENKINS_RULES = (
     *stack_rules(JENKINS),
     choice(f"{JENKINS}entry", "load_balancer", "address"),
     secret_name(f"{JENKINS}certificate_secret", "the fields certificate and private_key"),
+    choice(f"{JENKINS}home", "efs", "ebs"),
+    number(f"{JENKINS}home_gb", 1, 16384, "GiB"),
     choice(f"{JENKINS}filesystem_throughput", "elastic", "bursting"),
     flag(f"{JENKINS}backup"),
     of_role(f"{JENKINS}backup_schedule", "backup", "schedule"),
@@ -406,6 +408,11 @@ def jenkins_together(values: Mapping[str, Any]) -> list[str]:
             f"{JENKINS}credentials_secret is not set and jenkins_credentials names some: the name of a secret of yours"
             " is accepted."
         )
+    if values[f"{JENKINS}home"] == "ebs" and not values[f"{JENKINS}alarms"]:
+        problems.append(
+            f"{JENKINS}alarms is false, and {JENKINS}home is ebs, where an alarm recovers the machine: true is"
+            " accepted."
+        )
     return problems
 
 
@@ -450,6 +457,7 @@ STACKS = {
             "jenkins_stack",
             "java",
             "efs_mount",
+            "ebs_mount",
             "lease",
             "lease_table",
             "network",

@@ -230,6 +230,14 @@ OWN = {
         one("range", "jenkins_port", 80, "from 1024 to 65535"),
         one("range", "jenkins_handover_seconds", 900, "from 0 to 480"),
         one("range", "jenkins_drain_seconds", 7200, "from 0 to 6900"),
+        one("word", f"{P}home", "nfs", "one of efs, ebs"),
+        one("range", f"{P}home_gb", 0, "from 1 to 16384"),
+        Wrong(
+            "volume that nothing recovers",
+            f"{P}alarms",
+            "where an alarm recovers the machine",
+            {f"{P}home": "ebs", f"{P}alarms": False},
+        ),
         one("word", f"{P}filesystem_throughput", "fast", "one of elastic, bursting"),
         one("word", f"{P}entry", "elastic_ip", "one of load_balancer, address"),
         Wrong(

@@ -1,6 +1,7 @@
 """What every stack must pass, whatever it runs: a class of tests that each application's own tests inherit."""
 
 import json
+from typing import Any, ClassVar
 
 from support.figures import record
 from support.site import Site
@@ -12,10 +13,12 @@ class StackTrials:
     Attributes:
         secrets: How many secret values the stack has at least.
         kept: What the playbook that destroys says is kept, with {environment} in its name.
+        created_again: Variables with which the stack is made again at the end.
     """
 
     secrets = 4
     kept = "{environment}-{application}-final-"
+    created_again: ClassVar[dict[str, Any]] = {}
 
     def test_a_second_run_changes_nothing(self, healthy_site: Site) -> None:
         application = healthy_site.demo.application
@@ -76,7 +79,7 @@ class StackTrials:
         record(site.demo.application, left_after_destroy=len(left))
         assert not left, left
         assert site.containers() == []
-        site.playbook(site.demo.application)
+        site.playbook(site.demo.application, **self.created_again)
         site.wait_healthy()
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ from support.site import Site
 from support.site_images import Images, serving_images
 from support.stack_trials import StackTrials
 from support.waiting import until
+
+# GiB; what is on it are a few small files.
+ON_A_VOLUME = {"jenkins_stack_home": "ebs", "jenkins_stack_home_gb": 2}
 
 # Makes a machine one of a newer version of the stand-in, as an image with another jenkins_version would be.
 NEWER = """python3 - <<'EOF'
@@ -247,3 +251,98 @@ class TestStack(StackTrials):
 
     secrets = 1
     kept = "/stackyard/{environment}/{application}/image"
+    created_again = ON_A_VOLUME
+
+
+class TestHomeOnAVolume:
+    """The other kind of home: one zone, one volume, and a machine that is recovered in place of being replaced."""
+
+    @pytest.fixture(autouse=True)
+    def on_a_volume(self, site: Site) -> None:
+        """The stack with such a home, which ``TestStack`` has left when it ran."""
+        if not home_volumes(site):
+            site.playbook("jenkins_destroy", stackyard_confirm=site.name)
+            site.playbook("jenkins", **ON_A_VOLUME)
+
+    def test_a_machine_whose_host_fails_is_started_again_with_its_jobs(
+        self, healthy_site: Site, controller: Controller
+    ) -> None:
+        site = healthy_site
+        controller.make_job("before-the-recovery")
+        jobs, [machine] = controller.jobs(), site.in_service()
+        began = site.shell(machine, "ps -o lstart= -p 1")
+        alarms, alarm = site.client("cloudwatch"), f"{site.name}-recovery"
+        alarms.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="its host has failed")
+        start = time.monotonic()
+        until("its restart", lambda: site.shell(machine, "ps -o lstart= -p 1", check=False) not in ("", began), 120)
+        until("its jobs", lambda: answered_jobs(controller) == jobs, 180)
+        record("jenkins", recovery_s=time.monotonic() - start)
+        alarms.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="it runs")
+        site.wait_healthy()
+        assert site.in_service() == [machine]
+        assert site.playbook("jenkins", **ON_A_VOLUME).changed == 0
+
+    def test_an_upgrade_takes_the_volume_over_and_is_taken_back_with_a_snapshot(
+        self, healthy_site: Site, images: Images, controller: Controller
+    ) -> None:
+        site, image = healthy_site, images.after(NEWER)
+        [before] = serving_images(site)
+        [volume] = home_volumes(site)
+        controller.make_job("before-the-upgrade")
+        kept = controller.jobs()
+        with Silence(site) as silence:
+            site.playbook("jenkins", jenkins_stack_image_id=image, **ON_A_VOLUME)
+            site.wait_healthy()
+        record("jenkins", upgrade_outage_volume_s=silence.longest)
+        assert serving_images(site) == {image}
+        assert controller.jobs() == kept
+        controller.make_job("after-the-upgrade")
+
+        told = site.playbook("jenkins_rollback", check=False, **ON_A_VOLUME)
+        [name] = set(re.findall(rf"before-{image}-[\dT-]+", told.output))
+        site.playbook("jenkins_rollback", stackyard_recovery_point=name, **ON_A_VOLUME)
+        site.wait_healthy()
+        assert serving_images(site) == {before}
+        assert controller.jobs() == kept
+        assert len(home_volumes(site)) == 2
+        assert volume in home_volumes(site)
+        assert site.playbook("jenkins_rollback", stackyard_recovery_point=name, **ON_A_VOLUME).changed == 0
+
+    def test_a_machine_that_has_ended_is_replaced_by_the_next_run(
+        self, healthy_site: Site, controller: Controller
+    ) -> None:
+        site = healthy_site
+        jobs, [machine] = controller.jobs(), site.in_service()
+        site.client("ec2").terminate_instances(InstanceIds=[machine])
+        larger = ON_A_VOLUME | {"jenkins_stack_home_gb": ON_A_VOLUME["jenkins_stack_home_gb"] + 1}
+        site.playbook("jenkins", **larger)
+        site.wait_healthy(without={machine}, seconds=300)
+        assert controller.jobs() == jobs
+        [successor] = site.in_service()
+        size = int(site.shell(successor, "df --output=size -B1 /var/lib/jenkins | tail -1"))
+        assert size > ON_A_VOLUME["jenkins_stack_home_gb"] << 30
+
+    def test_its_last_backup_is_what_is_left(self, healthy_site: Site) -> None:
+        site = healthy_site
+        [volume] = home_volumes(site, ["in-use"])
+        destroyed = site.playbook("jenkins_destroy", stackyard_confirm=site.name)
+        assert home_volumes(site) == []
+        backup = site.client("backup")
+        points = backup.list_recovery_points_by_backup_vault(BackupVaultName=site.name)["RecoveryPoints"]
+        names = {p["RecoveryPointArn"]: backup.list_tags(ResourceArn=p["RecoveryPointArn"])["Tags"] for p in points}
+        [last] = [arn for arn, tags in names.items() if tags["stackyard:name"] == f"last-{volume}"]
+        assert last in destroyed.output
+
+
+def home_volumes(site: Site, states: Sequence[str] = ("available", "in-use")) -> list[str]:
+    """The volumes that are or were the home."""
+    filters = [{"Name": "tag-key", "Values": ["stackyard:home"]}, {"Name": "status", "Values": states}]
+    return [volume["VolumeId"] for volume in site.client("ec2").describe_volumes(Filters=filters)["Volumes"]]
+
+
+def answered_jobs(controller: Controller) -> list[str] | None:
+    """The jobs, or None where nobody tells them."""
+    try:
+        return controller.jobs()
+    except (AssertionError, requests.RequestException):
+        return None
