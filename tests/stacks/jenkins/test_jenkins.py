@@ -282,6 +282,18 @@ class TestHomeOnAVolume:
         assert site.in_service() == [machine]
         assert site.playbook("jenkins", **ON_A_VOLUME).changed == 0
 
+    @pytest.mark.skipif(not os.environ.get("STACKYARD_SOAK"), reason="waits for minutes; set STACKYARD_SOAK")
+    def test_a_machine_whose_jenkins_hangs_is_replaced_with_its_jobs(
+        self, healthy_site: Site, controller: Controller
+    ) -> None:
+        """It tells the group itself, which does not ask."""
+        site = healthy_site
+        jobs, [machine] = controller.jobs(), site.in_service()
+        site.shell(machine, "systemctl kill --signal=SIGSTOP jenkins.service")
+        record("jenkins", heal_hung_s=site.wait_healthy(without={machine}, seconds=600))
+        assert controller.jobs() == jobs
+        site.playbook("jenkins", **ON_A_VOLUME)
+
     def test_an_upgrade_takes_the_volume_over_and_is_taken_back_with_a_snapshot(
         self, healthy_site: Site, images: Images, controller: Controller
     ) -> None:
