@@ -278,8 +278,9 @@ def a_backup_of_a_volume_is_a_snapshot_and_goes_with_it(cloud: Cloud) -> None:
     )
     point = backup.describe_recovery_point(BackupVaultName="ours", RecoveryPointArn=job["RecoveryPointArn"])
     assert (point["Status"], point["ResourceType"], point["BackupSizeInBytes"]) == ("COMPLETED", "EBS", 2 << 30)
-    [snapshot] = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    of_the_volume = [{"Name": "volume-id", "Values": [volume]}]
+    [snapshot] = ec2.describe_snapshots(Filters=of_the_volume)["Snapshots"]
     assert point["RecoveryPointArn"] == f"arn:aws:ec2:us-east-1::snapshot/{snapshot['SnapshotId']}"
     assert {tag["Key"]: tag["Value"] for tag in snapshot["Tags"]} == {"owner": "web", "by": "me"}
     backup.delete_recovery_point(BackupVaultName="ours", RecoveryPointArn=point["RecoveryPointArn"])
-    assert ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    assert ec2.describe_snapshots(Filters=of_the_volume)["Snapshots"] == []
