@@ -26,9 +26,9 @@ options:
     default: ""
   fields:
     description:
-      - Fields by name. Each is a mapping of either C(value), a fixed string that is no secret, or C(random), the
-        length of a
-        random string of letters and digits, from 16 to 128.
+      - Fields by name. Each is a mapping of one of C(value), a fixed string that is no secret, C(random), the length
+        of a random string of letters and digits, from 16 to 128, and C(ssh_key), the kind of a private SSH key, which
+        is V(ed25519).
       - C(special) gives further characters that a random field may hold.
     type: dict
     default: {}
@@ -49,6 +49,8 @@ options:
     type: str
     choices: [present, absent]
     default: present
+requirements:
+  - cryptography, for C(ssh_key)
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -84,6 +86,10 @@ arn:
   description: Its ARN; empty while it is only announced.
   type: str
   returned: when state is present
+public_keys:
+  description: The public halves of its SSH keys by field, as in C(authorized_keys); empty while only announced.
+  type: dict
+  returned: when state is present
 changes:
   description: What was changed, or would be; names only.
   type: list
@@ -95,10 +101,19 @@ import contextlib
 import json
 import secrets
 import string
+import traceback
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says so in a sentence
     from botocore.exceptions import BotoCoreError, ClientError
 
+CRYPTOGRAPHY_ERROR = None
+try:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+except ImportError:
+    CRYPTOGRAPHY_ERROR = traceback.format_exc()
+
+from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
@@ -119,14 +134,34 @@ def random_text(length, special):
             return text
 
 
+def ssh_private_key():
+    """Return a new private key in OpenSSH's form."""
+    return (
+        Ed25519PrivateKey.generate()
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+        .decode()
+    )
+
+
+def ssh_public_key(private):
+    """Return the public half of a private key as in authorized_keys."""
+    key = serialization.load_ssh_private_key(private.encode(), password=None)
+    return key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+
+
 def check_fields(fields):
     """Return a sentence on the first field that is not understood, or None."""
     for name, field in fields.items():
-        accepted = "it takes either 'value' (a string) or 'random' (a length from 16 to 128) with an optional 'special'"
-        if not isinstance(field, dict) or set(field) - {"value", "random", "special"}:
+        accepted = (
+            "it takes one of 'value' (a string), 'random' (a length from 16 to 128, with an optional 'special') and "
+            "'ssh_key' (ed25519)"
+        )
+        if not isinstance(field, dict) or set(field) - {"value", "random", "special", "ssh_key"}:
             return f"fields.{name} is not understood: {accepted}."
-        if ("value" in field) == ("random" in field):
-            return f"fields.{name} must have one of 'value' and 'random': {accepted}."
+        if len({"value", "random", "ssh_key"} & set(field)) != 1:
+            return f"fields.{name} must have one of 'value', 'random' and 'ssh_key': {accepted}."
+        if "ssh_key" in field and field["ssh_key"] != "ed25519":
+            return f"fields.{name}.ssh_key is {field['ssh_key']}: ed25519 is accepted."
         if "random" in field and not (str(field["random"]).isdigit() and 16 <= int(field["random"]) <= 128):
             return f"fields.{name}.random is {field['random']}: a length from 16 to 128 is accepted."
     return None
@@ -139,6 +174,10 @@ def next_value(current, fields):
         if "random" in field:
             if not value.get(name):
                 value[name] = random_text(int(field["random"]), field.get("special", ""))
+                touched.append(name)
+        elif "ssh_key" in field:
+            if not value.get(name):
+                value[name] = ssh_private_key()
                 touched.append(name)
         elif value.get(name) != str(field["value"]):
             value[name] = str(field["value"])
@@ -154,6 +193,8 @@ class Secret:
         self.plan = plan
         self.params = params
         self.name = params["name"]
+        self.keys = [name for name, field in params["fields"].items() if "ssh_key" in field]
+        self.public_keys = dict.fromkeys(self.keys, "")
 
     def describe(self):
         try:
@@ -180,6 +221,7 @@ class Secret:
             value, touched = next_value({}, p["fields"])
             if not self.plan.create("secret", self.name, {"fields": sorted(touched)}):
                 return ""
+            self.know_public_keys(value)
             options = {"KmsKeyId": p["kms_key_id"]} if p["kms_key_id"] else {}
             # botocore adds a client token: a repeated request makes one version.
             return self.client.create_secret(
@@ -196,8 +238,10 @@ class Secret:
                 return found["ARN"]
             self.client.restore_secret(SecretId=self.name)
         value, touched = next_value(self.value(), p["fields"])
-        if touched and self.plan.update("secret", self.name, None, {"fields": sorted(touched)}):
-            self.client.put_secret_value(SecretId=self.name, SecretString=json.dumps(value))
+        if not touched or self.plan.update("secret", self.name, None, {"fields": sorted(touched)}):
+            self.know_public_keys(value)
+            if touched:
+                self.client.put_secret_value(SecretId=self.name, SecretString=json.dumps(value))
         if p["description"] != found.get("Description", "") and self.plan.update(
             "secret-description", self.name, found.get("Description", ""), p["description"]
         ):
@@ -206,6 +250,10 @@ class Secret:
         if add and self.plan.update("secret-tags", self.name, None, add):
             self.client.tag_resource(SecretId=self.name, Tags=ansible_dict_to_boto3_tag_list(add))
         return found["ARN"]
+
+    def know_public_keys(self, value):
+        """Take the public halves of the keys that the secret holds, or is about to."""
+        self.public_keys = {name: ssh_public_key(value[name]) for name in self.keys}
 
     def absent(self):
         found = self.describe()
@@ -246,10 +294,13 @@ def main():
             msg=f"recovery_days is {p['recovery_days']}: 0, or a number of days from 7 to 30, is accepted."
         )
     secret = Secret(module.client("secretsmanager"), plan, p)
+    if secret.keys and CRYPTOGRAPHY_ERROR:
+        module.fail_json(msg=missing_required_lib("cryptography"), exception=CRYPTOGRAPHY_ERROR)
     result = {"name": p["name"]}
     try:
         if p["state"] == "present":
             result["arn"] = secret.present()
+            result["public_keys"] = secret.public_keys
         else:
             secret.absent()
     except (BotoCoreError, ClientError) as error:
@@ -257,7 +308,8 @@ def main():
     except ValueError:
         # Nothing of the value may show in the message.
         module.fail_json(
-            msg=f"The secret {p['name']} is there, but its value is no JSON object: it is not one of ours."
+            msg=f"The secret {p['name']} is there, but its value is no JSON object, or a key in it is none: it is not "
+            "one of ours."
         )
     module.exit_json(**result, **plan.result())
 

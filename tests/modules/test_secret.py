@@ -1,6 +1,7 @@
 """The role secret: made once, never shown, restored from its deletion window."""
 
 import json
+import subprocess
 
 NAME = "stackyard/demo/wordpress/database"
 SECRETS = {
@@ -57,3 +58,33 @@ def test_a_window_that_aws_refuses_is_refused(ansible, cloud):
     refused = ansible.run_role("secret", SECRETS | {"secret_recovery_days": 3}, expect_failure=True)
     assert "secret_recovery_days is 3: 0, or a whole number of days from 7 to 30" in refused.messages[0]
     assert cloud.requests() == []
+
+
+def test_an_ssh_key_is_made_once_and_only_its_public_half_is_told(ansible, cloud):
+    keys = json.loads(json.dumps(SECRETS))
+    keys["secret_secrets"][0]["fields"] = {"private_key": {"ssh_key": "ed25519"}}
+    announced = ansible.run_role("secret", keys, check=True)
+    assert announced.facts["secret_result"]["database"]["public_keys"] == {"private_key": ""}
+    assert cloud.writes() == []
+    made = ansible.run_role("secret", keys, arguments=("-vvv",))
+    private = value(cloud)["private_key"]
+    assert private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    assert private.splitlines()[1] not in made.stdout + made.stderr
+    told = made.facts["secret_result"]["database"]["public_keys"]
+    assert told == {"private_key": public_half(private)}
+    again = ansible.run_role("secret", keys)
+    assert again.changed == []
+    assert again.facts["secret_result"]["database"]["public_keys"] == told
+    assert value(cloud)["private_key"] == private
+
+    keys["secret_secrets"][0]["fields"] = {"private_key": {"ssh_key": "rsa"}}
+    refused = ansible.run_role("secret", keys, expect_failure=True)
+    assert "fields.private_key.ssh_key is rsa: ed25519 is accepted." in refused.messages[0]
+
+
+def public_half(private):
+    """As ssh-keygen has it, and so sshd."""
+    done = subprocess.run(
+        ["ssh-keygen", "-y", "-f", "/dev/stdin"], input=private, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
