@@ -18,6 +18,7 @@ APPLICATION = os.environ.get("STACKYARD_APPLICATION", "wordpress")
 testinfra_hosts = [f"podman://{APPLICATION}"]
 wordpress = pytest.mark.skipif(APPLICATION != "wordpress", reason="an image of another application")
 etherpad = pytest.mark.skipif(APPLICATION != "etherpad", reason="an image of another application")
+jenkins_agent = pytest.mark.skipif(APPLICATION != "jenkins_agent", reason="an image of another application")
 jenkins = pytest.mark.skipif(APPLICATION != "jenkins", reason="an image of another application")
 
 
@@ -244,3 +245,20 @@ def test_jenkins_image_knows_no_site(image):
         assert not image.file(f"/etc/jenkins/{name}").exists
     assert image.check_output("find /etc/jenkins/secrets /var/lib/jenkins -mindepth 1") == ""
     assert not image.service("jenkins").is_enabled
+
+
+@jenkins_agent
+def test_agents_have_what_jenkins_needs(host):
+    assert re.match(r"openjdk (21|25)\b", host.check_output("/opt/java/current/bin/java --version"))
+    assert host.run("git --version").rc == 0
+    folder = host.file("/var/lib/jenkins-agent")
+    assert (folder.user, folder.group, folder.mode) == ("jenkins", "jenkins", 0o750)
+    assert host.user("jenkins").shell == "/bin/bash"
+
+
+@jenkins_agent
+def test_agents_image_lets_nobody_in_for_jenkins(image):
+    assert not image.file("/etc/ssh/jenkins_agent_keys").exists
+    assert image.check_output("find /var/lib/jenkins-agent -mindepth 1") == ""
+    # No password, and not locked: sshd without PAM would let nobody in.
+    assert image.check_output("getent shadow jenkins").split(":")[1] == "*"
