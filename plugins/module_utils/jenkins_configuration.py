@@ -10,6 +10,10 @@ lacks is empty: the role refuses it by then.
 from __future__ import annotations
 
 SECRETS = "/etc/jenkins/secrets"
+FLEET_CREDENTIAL = "fleet"
+# As the role jenkins_agent has them.
+AGENT_FOLDER = "/var/lib/jenkins-agent"
+AGENT_JAVA = "/opt/java/current/bin/java"
 # Names under which plug-ins keep what is secret.
 SECRET_ENDINGS = ("password", "passphrase", "secret", "token", "privatekey", "secretbytes", "apikey", "accesskey")
 
@@ -84,6 +88,57 @@ def credential(entry: dict) -> dict:
     }
 
 
+def fleet(settings: dict) -> dict:
+    """Return the cloud of an Auto Scaling group's agents, as the plug-in ec2-fleet has it."""
+    cloud = literal({
+        "name": settings["group"],
+        "fleet": settings["group"],
+        "region": settings["region"],
+        "labelString": " ".join(settings["labels"]),
+        "fsRoot": AGENT_FOLDER,
+    })  # fmt: skip
+    connector = {
+        "credentialsId": FLEET_CREDENTIAL,
+        "port": 22,
+        "javaPath": AGENT_JAVA,
+        # A machine answers before it has the key.
+        "launchTimeoutSeconds": 60,
+        "maxNumRetries": 10,
+        "retryWaitTime": 15,
+        # Every machine has a key of its own, that nobody can know before it has booted.
+        "sshHostKeyVerificationStrategy": {
+            "manuallyTrustedKeyVerificationStrategy": {"requireInitialManualTrust": False}
+        },
+    }
+    numbers = {
+        "minSize": 0,
+        "maxSize": settings["max"],
+        "numExecutors": settings["executors"],
+        "idleMinutes": settings["idle_minutes"],
+    }
+    switches = {
+        "privateIpUsed": True,
+        "addNodeOnlyIfRunning": True,
+        "alwaysReconnect": True,
+        "noDelayProvision": True,
+        "restrictUsage": True,
+    }
+    return {"eC2Fleet": {**cloud, **numbers, **switches, "computerConnector": {"sshConnector": connector}}}
+
+
+def fleet_credential() -> dict:
+    """Return the credential by which Jenkins itself, and no job, reaches the group's agents."""
+    return {
+        "basicSSHUserPrivateKey": {
+            "id": FLEET_CREDENTIAL,
+            "description": "Agents of the Auto Scaling group",
+            "scope": "SYSTEM",
+            "username": "jenkins",
+            "privateKeySource": {"directEntry": {"privateKey": "${fleet-key}"}},
+        }
+    }
+
+
 def realm(settings: dict) -> dict:
     """Return how users log in."""
     if settings.get("security_realm"):
@@ -108,9 +163,12 @@ def own(settings: dict) -> dict:
         "crumbIssuer": {"standard": {"excludeClientIPFromCrumb": True}},
         "nodes": [agent(entry) for entry in settings.get("agents") or []],
         "views": settings.get("views") or [],
+        "clouds": [fleet(settings["fleet"])] if settings.get("fleet") else [],
     }
     location = {"url": settings["url"], "adminAddress": settings.get("admin_address", "")}
     credentials = [credential(entry) for entry in settings.get("credentials") or []]
+    if settings.get("fleet"):
+        credentials.append(fleet_credential())
     return without_nothing({
         "jenkins": without_nothing(jenkins),
         "unclassified": {"location": literal(without_nothing(location))},

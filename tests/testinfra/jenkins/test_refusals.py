@@ -22,6 +22,20 @@ VOLUME = {"ebs_mount_volume_id": "vol-0123456789", "ebs_mount_region": "us-east-
 EBS = {"jenkins_home_storage": "ebs", **VOLUME}
 SSH_AGENT = {"name": "a", "launcher": "ssh", "host": "h", "credentials": "agent-key", "host_key": "k"}
 
+FLEET = {
+    "jenkins_fleet_group": "demo-jenkins-agents",
+    "jenkins_fleet_region": "us-east-1",
+    "jenkins_fleet_key": "-----BEGIN OPENSSH PRIVATE KEY-----\nstaple correct horse\n",
+}
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMolecule"
+# What begins so is a variable of the role jenkins_agent, but for jenkins_agent_port.
+ROLES = {
+    "": "jenkins",
+    "jenkins_agent_packages": "jenkins_agent",
+    "jenkins_agent_public_ke": "jenkins_agent",
+    "jenkins_agent_version": "jenkins_agent",
+}
+
 # name of the case: (variable that the sentence must name, what is given)
 CASES = {
     "version_word": ("jenkins_version", {"jenkins_version": "lts"}),
@@ -83,6 +97,33 @@ CASES = {
         "jenkins_agents",
         {"jenkins_agents": [{key: value for key, value in SSH_AGENT.items() if key != "host_key"}]},
     ),
+    "fleet_without_its_plugins": ("ec2-fleet", {**plugins(), **FLEET}),
+    "fleet_without_a_region": ("jenkins_fleet_region", FLEET | {"jenkins_fleet_region": ""}),
+    "fleet_without_a_key": ("jenkins_fleet_key", FLEET | {"jenkins_fleet_key": "staple correct horse"}),
+    "fleet_group": ("jenkins_fleet_group", FLEET | {"jenkins_fleet_group": "a group"}),
+    "fleet_of_none": ("jenkins_fleet_max", {"jenkins_fleet_max": 0}),
+    "fleet_without_labels": ("jenkins_fleet_labels", {"jenkins_fleet_labels": []}),
+    "fleet_label_of_two_words": ("jenkins_fleet_labels", {"jenkins_fleet_labels": ["a b"]}),
+    "fleet_executors": ("jenkins_fleet_executors", {"jenkins_fleet_executors": 0}),
+    "fleet_idle_minutes": ("jenkins_fleet_idle_minutes", {"jenkins_fleet_idle_minutes": 0}),
+    "fleet_drain_longer_than_a_hook": ("jenkins_fleet_drain_seconds", {"jenkins_fleet_drain_seconds": 7200}),
+    "fleet_s_credential": (
+        "jenkins_credentials",
+        FLEET
+        | {
+            "jenkins_agents": [],
+            "jenkins_credentials": [{"id": "fleet", "kind": "text"}],
+            "jenkins_credential_secrets": {"fleet": "an old secret"},
+        },
+    ),
+    "agent_version": ("jenkins_agent_version", {"jenkins_agent_version": "latest"}),
+    "agent_packages": ("jenkins_agent_packages", {"jenkins_agent_packages": ["maven; reboot"]}),
+    "agent_public_key_missing": ("jenkins_agent_public_key", {"jenkins_agent_public_key": ""}),
+    "agent_public_key_with_options": (
+        "jenkins_agent_public_key",
+        {"jenkins_agent_public_key": 'command="sh" ' + PUBLIC_KEY},
+    ),
+    "misspelt_of_an_agent": ("jenkins_agent_public_kee", {"jenkins_agent_public_kee": PUBLIC_KEY}),
     "ssh_agent_without_its_key": ("jenkins_agents", {"jenkins_agents": [SSH_AGENT | {"credentials": "token"}]}),
     "credential_kind": ("kind", {"jenkins_credentials": [{"id": "a", "kind": "certificate"}]}),
     "credential_without_user": (
@@ -132,7 +173,7 @@ SECRETS = ("tooshortpw", "staple correct horse", "an old secret", "a clear token
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
     """What each case was refused with; empty where it was taken."""
-    texts = refusals(CASES, host="jenkins", roles={"": "jenkins"}, folder=tmp_path_factory.mktemp("refusals"))
+    texts = refusals(CASES, host="jenkins", roles=ROLES, folder=tmp_path_factory.mktemp("refusals"))
     keep_figures("jenkins-role-inputs", texts)
     return texts
 
@@ -152,6 +193,8 @@ def test_what_the_wrong_ones_are_made_of_is_taken(tmp_path):
         "plugin": ("", plugin() | less | {"jenkins_permissions": []}),
         "ssh_agent": ("", {"jenkins_agents": [SSH_AGENT]}),
         "volume": ("", EBS),
+        "fleet": ("", FLEET),
+        "agent": ("jenkins_agent_public_key", {"jenkins_agent_public_key": PUBLIC_KEY}),
         "java_archive": (
             "",
             {
@@ -161,4 +204,4 @@ def test_what_the_wrong_ones_are_made_of_is_taken(tmp_path):
             },
         ),
     }
-    assert refusals(right, host="jenkins", roles={"": "jenkins"}, folder=tmp_path) == dict.fromkeys(right, "")
+    assert refusals(right, host="jenkins", roles=ROLES, folder=tmp_path) == dict.fromkeys(right, "")

@@ -100,3 +100,35 @@ def test_secrets_in_the_clear_are_told() -> None:
 def test_environment_of_systemd() -> None:
     write = import_module("ansible_collections.stackyard.aws.plugins.filter.systemd_environment").systemd_environment
     assert write({"B": 'a "b" $c \\d `e`', "A": 1}) == 'A="1"\nB="a \\"b\\" \\$c \\\\d \\`e\\`"\n'
+
+
+FLEET = {"group": "demo-agents", "region": "eu-central-1", "max": 4, "labels": ["linux", "java"], "executors": 2}
+
+
+def test_agents_of_a_group_are_a_cloud_of_ec2_fleet() -> None:
+    """The names are those of the plug-in's documentation, docs/CONFIGURATION-AS-CODE.md."""
+    made = configured(fleet=FLEET | {"idle_minutes": 7}, credentials=[{"id": "t", "kind": "text"}])
+    [cloud] = made["jenkins"]["clouds"]
+    assert list(cloud) == ["eC2Fleet"]
+    fleet = cloud["eC2Fleet"]
+    assert (fleet["fleet"], fleet["region"], fleet["labelString"]) == ("demo-agents", "eu-central-1", "linux java")
+    assert (fleet["minSize"], fleet["maxSize"], fleet["numExecutors"], fleet["idleMinutes"]) == (0, 4, 2, 7)
+    # By the address within the network, and by nobody's credentials but the machine's own role.
+    assert fleet["privateIpUsed"] is True
+    assert "awsCredentialsId" not in fleet
+    connector = fleet["computerConnector"]["sshConnector"]
+    [listed] = [
+        entry["basicSSHUserPrivateKey"]
+        for entry in made["credentials"]["system"]["domainCredentials"][0]["credentials"]
+        if "basicSSHUserPrivateKey" in entry
+    ]
+    assert connector["credentialsId"] == listed["id"]
+    assert (listed["scope"], listed["username"]) == ("SYSTEM", "jenkins")
+    assert listed["privateKeySource"] == {"directEntry": {"privateKey": "${fleet-key}"}}
+
+
+def test_no_cloud_can_be_added_beside_that_of_a_group() -> None:
+    clouds = {"jenkins": {"clouds": [{"docker": {}}]}}
+    settings = {"url": "https://x/", "users": [], "configuration": clouds}
+    assert module().overridden(settings) == []
+    assert module().overridden(settings | {"fleet": FLEET | {"idle_minutes": 7}}) == ["jenkins.clouds"]
