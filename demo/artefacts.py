@@ -66,6 +66,10 @@ def etherpad(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
     }
 
 
+# What is read at the start, and what agents need.
+JENKINS_PLUGINS = ("configuration-as-code", "credentials", "ssh-credentials", "ssh-slaves", "ec2-fleet")
+
+
 def jenkins(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
     """Put a stand-in for Jenkins into the bucket, the same for each suite; otherwise as ``wordpress``.
 
@@ -86,7 +90,7 @@ def jenkins(s3: Any, region: str, suite: str = "trixie") -> dict[str, Any]:
         "jenkins_update_center_url": repository,
         "jenkins_plugin_manager_url": f"{repository}/{stand_in['manager']}",
         "jenkins_plugin_manager_checksum": stand_in["manager_checksum"],
-        "jenkins_plugins": [plugin for plugin in stand_in["plugins"] if plugin["name"] == "configuration-as-code"],
+        "jenkins_plugins": [plugin for plugin in stand_in["plugins"] if plugin["name"] in JENKINS_PLUGINS],
     }
 
 

@@ -25,7 +25,7 @@ import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.jar.Manifest;
 import java.util.regex.Matcher;
@@ -43,7 +43,8 @@ public final class StandIn {
     final Map<String, String> users = new LinkedHashMap<>();
     final String key;
     final ScheduledExecutorService timer = Executors.newScheduledThreadPool(4);
-    final Map<String, ScheduledFuture<?>> running = new ConcurrentHashMap<>();
+    final Map<String, Future<?>> running = new ConcurrentHashMap<>();
+    final StandInAgents agents;
     volatile boolean quiet;
 
     StandIn(String version, Path home, String prefix, Object configuration) throws IOException {
@@ -77,10 +78,16 @@ public final class StandIn {
                 }
             }
         }
+        agents = new StandInAgents(this);
         for (Path build : buildsOnDisk()) {
+            String text = Files.readString(build);
+            if (field(text, "result").equals("QUEUED")) {
+                agents.queue(new StandInAgents.Waiting(title(build), build, field(text, "label"),
+                    Double.parseDouble(field(text, "seconds"))));
+            }
             // Whoever was building it was killed.
-            if (Files.readString(build).contains("<result>RUNNING</result>")) {
-                finish(build, "ABORTED");
+            if (field(text, "result").equals("RUNNING")) {
+                finish(build, "ABORTED", "");
             }
         }
     }
@@ -202,24 +209,41 @@ public final class StandIn {
         }
         Path record = builds.resolve(Integer.toString(number)).resolve("build.xml");
         Files.createDirectories(record.getParent());
+        String title = title(record);
+        String label = field(Files.readString(home.resolve("jobs").resolve(name).resolve("config.xml")), "assignedNode");
+        if (!label.isEmpty()) {
+            write(record, "<build><result>QUEUED</result><label>" + label + "</label><seconds>" + seconds + "</seconds></build>\n");
+            agents.queue(new StandInAgents.Waiting(title, record, label, seconds));
+            return number;
+        }
         write(record, "<build><result>RUNNING</result></build>\n");
-        String title = name + " #" + number;
-        running.put(title, timer.schedule(() -> finishRunning(title, record, "SUCCESS"), (long) (seconds * 1000),
+        running.put(title, timer.schedule(() -> finishRunning(title, record, "SUCCESS", ""), (long) (seconds * 1000),
             TimeUnit.MILLISECONDS));
         return number;
     }
 
-    void finishRunning(String title, Path record, String result) {
+    static String title(Path record) {
+        Path build = record.getParent();
+        return build.getParent().getParent().getFileName() + " #" + build.getFileName();
+    }
+
+    /** An element of a file of XML that has it once at most; empty where it has none. */
+    static String field(String text, String name) {
+        Matcher found = Pattern.compile("<" + name + ">([^<]*)</" + name + ">").matcher(text);
+        return found.find() ? found.group(1) : "";
+    }
+
+    void finishRunning(String title, Path record, String result, String more) {
         try {
-            finish(record, result);
+            finish(record, result, more);
         } catch (IOException error) {
             System.err.println("stand-in: " + title + " could not be finished: " + error);
         }
         running.remove(title);
     }
 
-    static void finish(Path record, String result) throws IOException {
-        write(record, "<build><result>" + result + "</result></build>\n");
+    static void finish(Path record, String result, String more) throws IOException {
+        write(record, "<build><result>" + result + "</result>" + more + "</build>\n");
     }
 
     List<Path> buildsOnDisk() throws IOException {
@@ -236,6 +260,7 @@ public final class StandIn {
                 quiet = true;
             }
             List<String> names = running.keySet().stream().sorted().map(Json::quoted).toList();
+            agents.beDrained();
             write(RUN.resolve("builds.json"), "{\"quiet\": " + quiet + ", \"builds\": [" + String.join(", ", names) + "]}");
         } catch (IOException error) {
             System.err.println("stand-in: the list of builds could not be written: " + error);
@@ -258,7 +283,7 @@ public final class StandIn {
             if (end.cancel(false)) {
                 int sign = title.lastIndexOf(" #");
                 Path job = home.resolve("jobs").resolve(title.substring(0, sign));
-                finishRunning(title, job.resolve("builds").resolve(title.substring(sign + 2)).resolve("build.xml"), "ABORTED");
+                finishRunning(title, job.resolve("builds").resolve(title.substring(sign + 2)).resolve("build.xml"), "ABORTED", "");
             }
         });
         System.out.println("stand-in: stopped");
@@ -316,6 +341,7 @@ public final class StandIn {
 
     void get(HttpExchange exchange, String path, String user) throws IOException {
         Matcher build = Pattern.compile("/job/([^/]+)/([0-9]+)/api/json").matcher(path);
+        Matcher log = Pattern.compile("/job/([^/]+)/([0-9]+)/consoleText").matcher(path);
         Matcher job = Pattern.compile("/job/([^/]+)/api/json").matcher(path);
         if (path.equals("/crumbIssuer/api/json")) {
             reply(exchange, 200, "application/json", "{\"crumbRequestField\": \"Jenkins-Crumb\", \"crumb\": \"" + crumb(user)
@@ -338,10 +364,19 @@ public final class StandIn {
                 reply(exchange, 404, "text/plain", "stand-in: no such build\n");
                 return;
             }
-            String result = Files.readString(record).replaceAll("(?s).*<result>([A-Z]*)</result>.*", "$1");
+            String result = field(Files.readString(record), "result");
             boolean building = result.equals("RUNNING");
             reply(exchange, 200, "application/json", "{\"building\": " + building + ", \"result\": "
-                + (building ? "null" : "\"" + result + "\"") + "}\n");
+                + (building || result.equals("QUEUED") ? "null" : "\"" + result + "\"") + ", \"builtOn\": "
+                + Json.quoted(field(Files.readString(record), "builtOn")) + "}\n");
+        } else if (log.matches() && NAME.matcher(log.group(1)).matches()) {
+            Path written = home.resolve("jobs").resolve(log.group(1)).resolve("builds").resolve(log.group(2)).resolve("log");
+            reply(exchange, Files.exists(written) ? 200 : 404, "text/plain", Files.exists(written) ? Files.readString(written)
+                : "stand-in: no such log\n");
+        } else if (path.equals("/computer/api/json")) {
+            reply(exchange, 200, "application/json", agents.computers());
+        } else if (path.equals("/queue/api/json")) {
+            reply(exchange, 200, "application/json", agents.waiting());
         } else if (job.matches() && NAME.matcher(job.group(1)).matches()
                 && Files.isDirectory(home.resolve("jobs").resolve(job.group(1)))) {
             reply(exchange, 200, "application/json", "{\"name\": " + Json.quoted(job.group(1)) + "}\n");
