@@ -88,12 +88,17 @@ class Demo:
         variables = source(self.client("s3"), self.settings.region, suite)
         return artefacts.write_variables(BUILD / self.settings.name / f"{self.application}-{suite}.yml", variables)
 
-    def bake(self, variables: Path) -> None:
-        """Bake an image; Packer's manifest tells of it."""
+    def bake(self, variables: Path, application: str = "") -> None:
+        """Bake an image; Packer's manifest tells of it.
+
+        Args:
+            variables: File of its role variables.
+            application: What it is of, where a stack has machines of several kinds.
+        """
         network = self.settings.default_vpc_cidr
         run(
             *(self.packer, "build", "-timestamp-ui"),
-            f"-var-file=packer/{self.application}.pkrvars.hcl",
+            f"-var-file=packer/{application or self.application}.pkrvars.hcl",
             f"-var-file={INVENTORY}/packer.pkrvars.hcl",
             *("-var", f"region={self.settings.region}"),
             *("-var", f"ansible_playbook={program('ansible-playbook')}"),

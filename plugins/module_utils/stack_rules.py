@@ -388,12 +388,30 @@ JENKINS_RULES = (
     # A hook of Auto Scaling lasts at most two hours.
     number("jenkins_drain_seconds", 0, 6900, "seconds"),
     number("jenkins_stop_seconds", 1, 120, "seconds"),
+    number(f"{JENKINS}agents_max", 0, 1000, "agents"),
+    text(
+        f"{JENKINS}agents_image_id",
+        r"ami-[0-9a-f]{8,17}",
+        "the id of an image of jenkins_agent, such as ami-0123456789abcdef0",
+        empty=True,
+    ),
+    of_role(f"{JENKINS}agents_instance_type", "fleet", "instance_type"),
+    of_role(f"{JENKINS}agents_volume_gb", "fleet", "volume_size"),
+    texts("jenkins_fleet_labels", r"[A-Za-z0-9][\w.-]*", "labels of letters, digits and . _ -, such as [linux],"),
+    number("jenkins_fleet_executors", 1, 100, "builds"),
+    number("jenkins_fleet_idle_minutes", 1, 1440, "minutes"),
+    number("jenkins_fleet_drain_seconds", 0, 6900, "seconds"),
+    *(
+        Rule(name, lambda value: False, f"nothing, since the stack sets it by {JENKINS}agents_max,")
+        for name in ("jenkins_fleet_group", "jenkins_fleet_region", "jenkins_fleet_max")
+    ),
     number("jenkins_uid", 1, 60000),
     number("jenkins_gid", 1, 60000),
     *made_in_secrets_manager(
         "jenkins_passwords",
         "jenkins_credential_secrets",
         "jenkins_secrets",
+        "jenkins_fleet_key",
         "jenkins_certificate",
         "jenkins_certificate_key",
     ),
@@ -412,6 +430,24 @@ def jenkins_together(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"{JENKINS}alarms is false, and {JENKINS}home is ebs, where an alarm recovers the machine: true is"
             " accepted."
+        )
+    return problems + agents_problems(part(values, JENKINS), part(values, "jenkins_fleet_"))
+
+
+def agents_problems(v: Mapping[str, Any], fleet: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the variables of Jenkins' agents together."""
+    problems = []
+    if not v["agents_max"]:
+        return problems
+    private = v["entry"] == "load_balancer" and not v["network_vpc_id"] and not v["network_vpc_tags"]
+    if private and v["network_nat"] == "none" and "ec2" not in v["network_interface_endpoints"]:
+        problems.append(
+            f"{JENKINS}network_interface_endpoints lacks ec2, by which Jenkins looks for its agents, and "
+            f"{JENKINS}network_nat is none: NAT (one or zone), or that endpoint as well, is accepted."
+        )
+    if not fleet.get("labels", ["fleet"]):
+        problems.append(
+            "jenkins_fleet_labels is empty: one label or more, by which builds ask for agents, is accepted."
         )
     return problems
 
@@ -454,6 +490,7 @@ STACKS = {
         application="jenkins",
         roles=(
             "jenkins",
+            "jenkins_agent",
             "jenkins_stack",
             "java",
             "efs_mount",

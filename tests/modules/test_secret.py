@@ -29,7 +29,7 @@ def test_life_of_a_secret(ansible, cloud):
     assert first["username"] == "wordpress"
     assert len(first["password"]) == 32
     assert first["password"] not in made.stdout + made.stderr
-    assert set(made.facts["secret_result"]["database"]) == {"name", "arn"}
+    assert set(made.facts["secret_result"]["database"]) == {"name", "arn", "public_keys"}
 
     assert ansible.run_role("secret", SECRETS).changed == []
     more = json.loads(json.dumps(SECRETS))
@@ -79,7 +79,7 @@ def test_an_ssh_key_is_made_once_and_only_its_public_half_is_told(ansible, cloud
 
     keys["secret_secrets"][0]["fields"] = {"private_key": {"ssh_key": "rsa"}}
     refused = ansible.run_role("secret", keys, expect_failure=True)
-    assert "fields.private_key.ssh_key is rsa: ed25519 is accepted." in refused.messages[0]
+    assert "fields.private_key.ssh_key is rsa: ed25519 is accepted." in refused.stdout
 
 
 def public_half(private):

@@ -56,6 +56,8 @@ def certificate(kind, file, says):
 
 KEY = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5IG9mIGFueWJvZHk=\n-----END PRIVATE KEY-----\n"
 UNKNOWN_CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+# Those that every stack needs without NAT.
+ENDPOINTS = ["ssm", "ssmmessages", "ec2messages", "secretsmanager", "autoscaling"]
 SUBNETS = [
     {"name": f"{tier}-{zone}", "tier": tier, "zone": f"us-east-1{zone}", "cidr": f"10.42.{index}.0/24"}
     for index, (tier, zone) in enumerate((t, z) for t in ("public", "private", "data") for z in "ab")
@@ -238,6 +240,23 @@ OWN = {
             "where an alarm recovers the machine",
             {f"{P}home": "ebs", f"{P}alarms": False},
         ),
+        one("range", "jenkins_stack_agents_max", -1, "from 0 to 1000"),
+        one("shape", "jenkins_stack_agents_image_id", "jenkins_agent", "the id of an image of jenkins_agent"),
+        one("range", "jenkins_fleet_drain_seconds", 7200, "from 0 to 6900"),
+        one("contradiction", "jenkins_fleet_group", "builders", "jenkins_stack_agents_max"),
+        Wrong(
+            "agents nobody can ask for",
+            "jenkins_fleet_labels",
+            "one label or more",
+            {"jenkins_stack_agents_max": 2, "jenkins_fleet_labels": []},
+        ),
+        Wrong(
+            "agents nobody can look for",
+            f"{P}network_interface_endpoints",
+            "lacks ec2",
+            {"jenkins_stack_agents_max": 2, f"{P}network_interface_endpoints": ENDPOINTS},
+        ),
+        Wrong("no image", "jenkins_agent", "bake one", {"jenkins_stack_agents_max": 2}),
         one("word", f"{P}filesystem_throughput", "fast", "one of elastic, bursting"),
         one("word", f"{P}entry", "elastic_ip", "one of load_balancer, address"),
         Wrong(

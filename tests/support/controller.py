@@ -42,13 +42,23 @@ class Controller:
         """Names of all jobs."""
         return [job["name"] for job in self.get("api/json")["jobs"]]
 
-    def make_job(self, name: str) -> None:
-        """Make a job that does nothing."""
-        self.post(f"createItem?name={name}", "<project/>")
+    def make_job(self, name: str, label: str = "") -> None:
+        """Make a job that does nothing, on an agent of that label if one is given."""
+        where = f"<assignedNode>{label}</assignedNode>" if label else ""
+        self.post(f"createItem?name={name}", f"<project>{where}</project>")
 
     def build(self, job: str, seconds: float) -> str:
         """Begin a build of so many seconds; returns its path."""
         return f"job/{job}/{self.post(f'job/{job}/build?seconds={seconds}').text.strip()}"
+
+    def agent(self, build: str) -> str:
+        """The name of the agent that a build runs on, or ran; empty where it waits for one."""
+        found: str = self.get(f"{build}/api/json")["builtOn"]
+        return found
+
+    def log(self, build: str) -> str:
+        """What a build has said."""
+        return self._session.get(f"{self.url}{build}/consoleText", timeout=30).text
 
     def result(self, build: str) -> str | None:
         """How a build ended; None while it runs."""

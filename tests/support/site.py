@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from demo.artefacts import write_variables
 from demo.phases import REPOSITORY, program
-from demo.stack import Demo
+from demo.stack import BUILD, Demo
 from support.figures import record
 from support.local_cloud import free_port, new_cloud
 from support.waiting import until
@@ -230,7 +231,9 @@ class Site:
 
 
 @contextlib.contextmanager
-def deployed(application: str, machines: int, file_systems: Path | None = None, **variables: Any) -> Iterator[Site]:
+def deployed(
+    application: str, machines: int, file_systems: Path | None = None, also: tuple[str, ...] = (), **variables: Any
+) -> Iterator[Site]:
     """A stack made by the demo's own phases, on a local cloud of its own that is gone afterwards.
 
     What the README promises is so what the tests walk on. At the end the log of the local cloud may hold no traceback.
@@ -239,6 +242,7 @@ def deployed(application: str, machines: int, file_systems: Path | None = None, 
         application: Its name.
         machines: How many serve.
         file_systems: Folder for what the local cloud keeps of EFS, in place of one of its own.
+        also: Applications whose images its further machines are of.
         variables: Variables of the stack beside those of inventory/local.
     """
     assert os.geteuid() == 0, "these tests need root: run them with sudo"
@@ -257,6 +261,11 @@ def deployed(application: str, machines: int, file_systems: Path | None = None, 
         demo.bake(site.variables)
         record(application, bake_s=time.monotonic() - began)
         demo.publish(site.variables)
+        for image in also:
+            began = time.monotonic()
+            demo.bake(write_variables(BUILD / cloud.settings.name / f"{image}.yml", {}), image)
+            record(application, **{f"bake_{image}_s": time.monotonic() - began})
+            demo.playbook("image_publish", image_application=image, image_prove=False)
         # At -vvv, because that is the output in which no secret may be found.
         site.first_run = site.playbook(application, "-vvv")
         record(application, deploy_s=site.first_run.seconds)

@@ -10,6 +10,13 @@ from support.controller import Controller
 from support.site import Site, deployed
 from support.site_images import Images
 
+# Until their trial has turned them off.
+AGENTS = {
+    "jenkins_stack_agents_max": 2,
+    "jenkins_fleet_drain_seconds": 90,
+    "jenkins_system_properties": {"standin.agents.idle.seconds": "8"},
+}
+
 
 @pytest.fixture(scope="package")
 def file_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -27,7 +34,7 @@ def file_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="package")
 def site(file_systems: Path) -> Iterator[Site]:
     """A stand-in for Jenkins on one machine, made by the demo."""
-    with deployed("jenkins", 1, file_systems) as made:
+    with deployed("jenkins", 1, file_systems, also=("jenkins_agent",), **AGENTS) as made:
         yield made
 
 

@@ -89,6 +89,64 @@ def test_how_soon_a_machine_is_healthy(healthy_site: Site) -> None:
     record("jenkins", boot_to_healthy_golden_s=healthy_site.boot_seconds())
 
 
+def test_agents_come_for_builds_are_drained_and_go(healthy_site: Site, controller: Controller) -> None:
+    """And the controller does not change meanwhile."""
+    site, name = healthy_site, f"{healthy_site.name}-agents"
+    scaling = site.client("autoscaling")
+
+    def agents() -> dict[str, str]:
+        """The group's machines, and where each stands in its life."""
+        [group] = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return {machine["InstanceId"]: machine["LifecycleState"] for machine in group["Instances"]}
+
+    before = site.in_service()
+    assert agents() == {}
+    controller.make_job("on-an-agent", label="fleet")
+    began = time.monotonic()
+    first = controller.build("on-an-agent", 45)
+    assert [item["task"]["name"] for item in controller.get("queue/api/json")["items"]] == ["on-an-agent #1"]
+    until("the build on an agent", lambda: controller.agent(first) != "", 180)
+    record("jenkins", agent_s=time.monotonic() - began)
+    [agent] = agents()
+    assert controller.agent(first) == agent
+
+    # It builds as soon as it lets Jenkins in, which is a moment before it has told its group so.
+    until("an agent in service", lambda: agents() == {agent: "InService"}, 30)
+
+    # The group ends it while it builds; what is queued meanwhile is for another one.
+    scaling.terminate_instance_in_auto_scaling_group(InstanceId=agent, ShouldDecrementDesiredCapacity=True)
+    until("the agent's drain", lambda: agents().get(agent) == "Terminating:Wait", 30)
+    told = f"built by jenkins on {site.shell(agent, 'hostname').strip()}"
+    until(
+        "an agent that gets no more builds", lambda: controller.get("computer/api/json")["computer"][0]["offline"], 30
+    )
+    assert controller.result(first) is None
+    second = controller.build("on-an-agent", 30)
+    # Jenkins' plug-in has altered the group, and has a machine in it.
+    until("another agent", lambda: controller.agent(second) != "", 180)
+    assert site.playbook("jenkins").changed == 0
+    assert controller.agent(second) != agent
+    assert controller.result(first) == "SUCCESS"
+    assert told in controller.log(first)
+    until("the end of the second build", lambda: controller.result(second) == "SUCCESS", 60)
+    until("the end of all agents", lambda: agents() == {}, 90)
+    assert site.in_service() == before
+
+    site.demo.variables["jenkins_stack_agents_max"] = 0
+    site.playbook("jenkins")
+    site.wait_healthy()
+    assert scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"] == []
+    assert [
+        entry
+        for entry in site.client("ec2").describe_launch_templates()["LaunchTemplates"]
+        if entry["LaunchTemplateName"] == name
+    ] == []
+    assert set(json.loads(site.secret("admin"))) == {"admin"}
+    names = [entry["Name"] for entry in site.client("secretsmanager").list_secrets()["SecretList"]]
+    assert not [entry for entry in names if entry.endswith("/jenkins/agents")]
+    assert controller.jobs() == ["on-an-agent"]
+
+
 def test_a_killed_machine_is_replaced_in_another_zone_with_its_jobs(healthy_site: Site, controller: Controller) -> None:
     site = healthy_site
     controller.make_job("before-the-kill")
