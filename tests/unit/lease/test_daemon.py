@@ -165,9 +165,12 @@ def test_a_holder_that_cannot_renew_has_stopped_before_its_term_is_over(make_wor
     cut = boottime()
     for mode, first in firsts.items():
         first.wire.mode = mode
+    successors = {}
     for mode, world in worlds.items():
         token = tokens[mode]
-        assert seconds[mode].holds() == token + 1
+        # Later than the first's; by more than one where an answer to the request was lost on a busy machine.
+        successors[mode] = seconds[mode].holds()
+        assert successors[mode] > token
         assert not firsts[mode].application
         assert world.last_beat(token) - cut < TTL - MARGIN
         # A hand's breadth of time for the process to go is all that the limit has.
@@ -175,7 +178,7 @@ def test_a_holder_that_cannot_renew_has_stopped_before_its_term_is_over(make_wor
         firsts[mode].wire.mode = "open"
     time.sleep(RENEW * 4)
     for mode, world in worlds.items():
-        assert (firsts[mode].token, seconds[mode].token) == (0, tokens[mode] + 1)
+        assert (firsts[mode].token, seconds[mode].token) == (0, successors[mode])
         assert no_overlap(world) is True
         assert not (firsts[mode].folder / "fenced").exists()
 
