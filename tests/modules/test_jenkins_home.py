@@ -75,9 +75,10 @@ def test_a_home_on_a_volume_from_nothing_to_nothing(stack, cloud):
 def test_the_last_backup_of_a_volume_is_kept_and_told(stack, cloud):
     stack(variables=ON_EBS)
     destroy = {"stackyard_confirm": NAME, **ON_EBS}
+    of_the_volume = [{"Name": "volume-id", "Values": [volumes(cloud)[0]["VolumeId"]]}]
     kept = stack("jenkins_destroy", destroy).task("Tell what was kept")["msg"]
-    [snapshot] = cloud.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    [snapshot] = cloud.client("ec2").describe_snapshots(Filters=of_the_volume)["Snapshots"]
     assert sum(snapshot["SnapshotId"] in line for line in kept) == 1
     stack("jenkins_destroy", destroy | {"stackyard_purge": "true"})
-    assert cloud.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    assert cloud.client("ec2").describe_snapshots(Filters=of_the_volume)["Snapshots"] == []
     assert cloud.server_errors() == []
