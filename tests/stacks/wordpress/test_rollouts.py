@@ -1,8 +1,8 @@
 """Roll-outs of a deployed site: interrupted, taken back, broken, stopped by an alarm; and machines configured in place.
 
 Each trial runs under steady requests, of which none may fail, and leaves the site with two healthy machines of the
-published image. ``make soak`` raises the number of requests of the first, and tries all that can be broken in place of
-one by chance.
+published image. ``make soak`` raises the numbers of requests and of machines of the first, and tries all that can be
+broken in place of one by chance.
 """
 
 import os
@@ -24,6 +24,7 @@ TITLE = "A site by stackyard"
 QUICK = {"fleet_refresh_checkpoint_delay": 1}
 SOAK = bool(os.environ.get("STACKYARD_SOAK"))
 REQUESTS = 5000 if SOAK else 500
+MACHINES = 4 if SOAK else 2
 
 
 def resize(site: Site, machines: int) -> None:
@@ -32,10 +33,10 @@ def resize(site: Site, machines: int) -> None:
 
 
 def test_a_roll_out_is_interrupted_taken_up_and_taken_back(healthy_site: Site, images: Images) -> None:
-    """Four machines: Ctrl-C in the middle, one more run, then rollback.yml; and again until the requests are enough."""
+    """Ctrl-C in the middle, one more run, then rollback.yml; and again until the requests are enough."""
     site, old = healthy_site, serving_images(healthy_site)
     changed = QUICK | {"wordpress_stack_image_id": images.after("true")}
-    resize(site, 4)
+    resize(site, MACHINES)
     with SteadyLoad(site.url, TITLE, seconds=3600) as load:
         with roll_out(site, changed) as run:
             # Once it has begun to watch.
@@ -45,23 +46,23 @@ def test_a_roll_out_is_interrupted_taken_up_and_taken_back(healthy_site: Site, i
         known = refreshes(site)
         assert known[0]["Status"] in ("Pending", "InProgress")
         taken_up = site.playbook("wordpress", **changed)
-        site.wait_healthy(4)
+        site.wait_healthy(MACHINES)
         assert serving_images(site) == {changed["wordpress_stack_image_id"]}
         assert [refresh["InstanceRefreshId"] for refresh in refreshes(site)] == [
             refresh["InstanceRefreshId"] for refresh in known
         ]
         assert refreshes(site)[0]["Preferences"]["CheckpointPercentages"] == [35, 70, 100]
-        assert f"{site.name}: 4 of 4 machines of version " in taken_up.output
+        assert f"{site.name}: {MACHINES} of {MACHINES} machines of version " in taken_up.output
 
         back = site.playbook("rollback", stackyard_application="wordpress", **QUICK)
         record("images", rollback_command_s=back.seconds)
-        site.wait_healthy(4)
+        site.wait_healthy(MACHINES)
         assert serving_images(site) == old
         while load.total < REQUESTS:
             site.playbook("wordpress", **changed)
-            site.wait_healthy(4)
+            site.wait_healthy(MACHINES)
             site.playbook("rollback", stackyard_application="wordpress", **QUICK)
-            site.wait_healthy(4)
+            site.wait_healthy(MACHINES)
     record("images", refresh_failed_requests=load.failed, refresh_total_requests=load.total)
     record("wordpress", failed_requests_refresh=load.failed, total_requests_refresh=load.total)
     assert load.failed == 0, load.reasons()
