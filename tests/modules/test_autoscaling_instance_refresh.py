@@ -77,7 +77,8 @@ def test_machines_are_replaced_once(life, cloud, machines):
 
 
 def test_progress_is_shown_while_it_waits(life, cloud, machines):
-    options = {"checkpoint_percentages": [50, 100], "checkpoint_delay": 4}
+    # Long enough to be looked at on a busy machine too.
+    options = {"checkpoint_percentages": [50, 100], "checkpoint_delay": 12}
     task = {"name": "Run", ACTION: life.common | options}
     shown = life.ansible.run_tasks([task]).stdout.splitlines()
     lines = [line.strip() for line in shown if line.strip().startswith(f"{NAME}: ")]
