@@ -6,7 +6,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from support.stack_account import INVENTORY, VARIABLES, announcements, bake, environment
+from support.stack_account import announcements, bake, stack_runs
 
 NAME = "demo-jenkins"
 AGENTS = f"{NAME}-agents"
@@ -16,18 +16,7 @@ ON = {"jenkins_stack_agents_max": 3}
 
 @pytest.fixture
 def stack(ansible, cloud):
-    bake(cloud, "jenkins")
-
-    def run(variables=None, more=(), **options):
-        return ansible.run_playbook(
-            "playbooks/jenkins.yml",
-            arguments=(*INVENTORY, *more),
-            environment=environment(cloud.endpoint),
-            extra_vars={**VARIABLES, "jenkins_stack_backup": False, "jenkins_stack_alarms": False, **(variables or {})},
-            **options,
-        )
-
-    return run
+    return stack_runs(ansible, cloud, "jenkins", jenkins_stack_backup=False, jenkins_stack_alarms=False)
 
 
 def group(cloud, name=AGENTS):
@@ -60,12 +49,12 @@ def policy(cloud, name):
 def test_agents_are_turned_on_scaled_by_others_and_turned_off(stack, cloud):
     scaling, secrets = cloud.client("autoscaling"), cloud.client("secretsmanager")
     # What they are made of is looked for before anything is changed.
-    refused = stack(ON, expect_failure=True)
+    refused = stack(variables=ON, expect_failure=True)
     assert "There is no image of jenkins_agent yet" in refused.messages[0]
     assert cloud.writes() == []
 
     bake(cloud, "jenkins_agent")
-    made = stack(ON, ("-vvv",))
+    made = stack(variables=ON, more=("-vvv",))
     found = group(cloud)
     assert (found["MinSize"], found["MaxSize"], found["DesiredCapacity"], found["HealthCheckType"]) == (0, 3, 0, "EC2")
     assert [process["ProcessName"] for process in found["SuspendedProcesses"]] == ["AZRebalance"]
@@ -114,7 +103,7 @@ def test_agents_are_turned_on_scaled_by_others_and_turned_off(stack, cloud):
     ec2.create_tags(Resources=[image], Tags=[{"Key": "stackyard:application", "Value": "jenkins_agent"}])
 
     # A new image is for new agents, those that are there build; and nothing else is changed.
-    changed = stack({**ON, "jenkins_stack_agents_image_id": image})
+    changed = stack(variables={**ON, "jenkins_stack_agents_image_id": image})
     assert {name for _action, _kind, name in announcements(changed)} == {AGENTS}
     assert template(cloud, AGENTS)[0]["ImageId"] == image
     assert {instance["InstanceId"] for instance in group(cloud)["Instances"]} == before

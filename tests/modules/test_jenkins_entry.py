@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.stack_account import INVENTORY, VARIABLES, announcements, bake, environment
+from support.stack_account import announcements, stack_runs
 
 NAME = "demo-jenkins"
 BY_ADDRESS = {"jenkins_stack_entry": "address"}
@@ -10,18 +10,7 @@ BY_ADDRESS = {"jenkins_stack_entry": "address"}
 
 @pytest.fixture
 def stack(ansible, cloud):
-    bake(cloud, "jenkins")
-
-    def run(playbook="jenkins", variables=None, **options):
-        return ansible.run_playbook(
-            f"playbooks/{playbook}.yml",
-            arguments=INVENTORY,
-            environment=environment(cloud.endpoint),
-            extra_vars={**VARIABLES, "jenkins_stack_backup": False, "jenkins_stack_alarms": False, **(variables or {})},
-            **options,
-        )
-
-    return run
+    return stack_runs(ansible, cloud, "jenkins", jenkins_stack_backup=False, jenkins_stack_alarms=False)
 
 
 def template(cloud):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.stack_account import INVENTORY, VARIABLES, announcements, bake, environment
+from support.stack_account import announcements, stack_runs
 
 NAME = "demo-jenkins"
 ON_EBS = {"jenkins_stack_home": "ebs", "jenkins_stack_home_gb": 5}
@@ -10,18 +10,7 @@ ON_EBS = {"jenkins_stack_home": "ebs", "jenkins_stack_home_gb": 5}
 
 @pytest.fixture
 def stack(ansible, cloud):
-    bake(cloud, "jenkins")
-
-    def run(playbook="jenkins", variables=None, **options):
-        return ansible.run_playbook(
-            f"playbooks/{playbook}.yml",
-            arguments=INVENTORY,
-            environment=environment(cloud.endpoint),
-            extra_vars={**VARIABLES, **(variables or {})},
-            **options,
-        )
-
-    return run
+    return stack_runs(ansible, cloud, "jenkins")
 
 
 def volumes(cloud):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from support.control_plane import Cloud
@@ -35,6 +36,34 @@ def bake(cloud: Cloud, application: str) -> None:
 def environment(endpoint: str) -> dict[str, str]:
     """The variables by which inventory/local finds an endpoint on loopback."""
     return {"LOCALCLOUD_PORT": endpoint.rsplit(":", 1)[1]}
+
+
+def stack_runs(ansible: Any, cloud: Cloud, application: str, **standing: Any) -> Callable[..., Any]:
+    """Bake the application, and return what runs a playbook on the account: by default the one that deploys it.
+
+    Args:
+        ansible: Runs playbooks.
+        cloud: The account.
+        application: Its name.
+        standing: Variables of every run.
+    """
+    bake(cloud, application)
+
+    def run(
+        playbook: str = application,
+        variables: dict[str, Any] | None = None,
+        more: tuple[str, ...] = (),
+        **options: Any,
+    ) -> Any:
+        return ansible.run_playbook(
+            f"playbooks/{playbook}.yml",
+            arguments=(*INVENTORY, *more),
+            environment=environment(cloud.endpoint),
+            extra_vars={**VARIABLES, **standing, **(variables or {})},
+            **options,
+        )
+
+    return run
 
 
 def announcements(result: Any) -> list[tuple[str, str, str]]:
