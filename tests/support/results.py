@@ -1,4 +1,4 @@
-"""Adds up what the suites of one run have left: ``results.py FOLDER`` with a JUnit file of each suite.
+"""Adds up what the suites of one run have left: ``results.py FOLDER`` with JUnit files of them, or ``results.py FILE``.
 
 What failed is told again, since it stands far above by then. Ends with 1 where a test failed, or where there is no
 result at all.
@@ -32,12 +32,13 @@ def failures(path: Path) -> Iterator[str]:
             yield f"{path.stem}: {test.get('classname')}.{test.get('name')}: {said[-SAID:]}"
 
 
-def main(folder: Path) -> int:
+def main(results: Path) -> int:
     """Print the first that failed of each suite, a line for each suite, and the sum as the last."""
-    for path in sorted(folder.glob("*.xml")):
+    paths = sorted(results.glob("*.xml")) if results.is_dir() else [results]
+    for path in paths:
         for line in itertools.islice(failures(path), SHOWN):
             print(line)
-    suites = {f"{path.stem}: ": counts(path) for path in sorted(folder.glob("*.xml"))}
+    suites = {f"{path.stem}: ": counts(path) for path in paths}
     total = {key: sum(suite[key] for suite in suites.values()) for key in ("passed", "failed", "skipped")}
     for name, suite in {**suites, "": total}.items():
         print(name + ", ".join(f"{count} {key}" for key, count in suite.items()))
