@@ -40,8 +40,9 @@ demo: setup-machines packer ## Run APP (default wordpress) on the local cloud an
 demo-down: ## Remove the demo and its local cloud without a trace
 	@if [ -x .venv/bin/python ]; then python -m demo down; fi
 
-# Each suite leaves its results in a file of its own, for the sum at the end.
-PYTEST = python -m pytest --junitxml=build/results/$@.xml
+# Each suite leaves its results in a file of its own, for the sum at the end. And it has a standard input of its own: make would
+# give those that run side by side one together, and where one of them makes it non-blocking, ansible refuses to run in the others.
+PYTEST = </dev/null python -m pytest --junitxml=build/results/$@.xml
 
 .PHONY: test
 test: ## Run every test but the long ones
@@ -49,13 +50,12 @@ test: ## Run every test but the long ones
 	@status=0; $(MAKE) suites || status=$$?; \
 	if [ -d build/results ]; then python tests/support/results.py build/results; fi; exit $$status
 
-# Side by side what alone would leave a processor idle; what works all the time gives way to what waits for machines. Without
-# the standard input, which they would share: one that makes it non-blocking ends every ansible beside it.
+# Side by side what alone would leave a processor idle; what works all the time gives way to what waits for machines.
 .PHONY: suites
 suites:
 	$(MAKE) setup-browser packer base-image
-	$(MAKE) --jobs=2 lint unit </dev/null
-	$(MAKE) --jobs=3 modules molecule </dev/null
+	$(MAKE) --jobs=2 lint unit
+	$(MAKE) --jobs=3 modules molecule
 	$(MAKE) e2e
 
 .PHONY: lint
@@ -64,7 +64,7 @@ lint: setup packer changelog collection ## ansible-lint, yamllint, ruff, mypy, p
 	ruff format --check .
 	mypy
 	yamllint --strict .
-	ansible-lint --offline
+	ansible-lint --offline </dev/null
 	tools/packer/check
 
 .PHONY: unit
@@ -118,4 +118,4 @@ changelog: setup ## Check the changelog fragments
 
 .PHONY: collection
 collection: setup ## Build the collection's archive into build/
-	ansible-galaxy collection build --force --output-path build
+	ansible-galaxy collection build --force --output-path build </dev/null
