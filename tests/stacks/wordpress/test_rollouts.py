@@ -24,7 +24,8 @@ TITLE = "A site by stackyard"
 QUICK = {"fleet_refresh_checkpoint_delay": 1}
 SOAK = bool(os.environ.get("STACKYARD_SOAK"))
 REQUESTS = 5000 if SOAK else 500
-MACHINES = 4 if SOAK else 2
+# From three on there are checkpoints.
+MACHINES = 4 if SOAK else 3
 
 
 def resize(site: Site, machines: int) -> None:
