@@ -188,7 +188,8 @@ def _make_node(pid: int, volume_id: str, device: str) -> None:
     try:
         if link.is_symlink() and _node(link).stat().st_rdev == number:
             return
-        link.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (link.parents[1], link.parent):
+            folder.mkdir(exist_ok=True)
         node = next(root / f"nvme{index}n1" for index in range(1, 128) if not (root / f"nvme{index}n1").exists())
         os.mknod(node, stat.S_IFBLK | 0o660, number)
         link.unlink(missing_ok=True)
