@@ -108,9 +108,9 @@ real-kernel: packer base-image ## A baked image on a kernel of its own, in QEMU 
 .PHONY: soak
 soak: real-kernel setup-browser packer ## The long trials, a kernel of its own, and molecule on Debian 12
 	SUITE=debian-12 molecule/run
-	STACKYARD_SOAK=1 python -m pytest tests/unit/lease tests/unit/jenkins tests/modules/test_cut_and_rerun.py \
-		tests/modules/test_wrong_inputs.py tests/localcloud/test_bake.py tests/localcloud/test_bake_cost.py \
-		tests/localcloud/test_image_publish.py tests/stacks
+	STACKYARD_SOAK=1 python -m pytest tests/unit/lease tests/unit/jenkins tests/modules/test_stacks.py \
+		tests/modules/test_cut_and_rerun.py tests/modules/test_wrong_inputs.py tests/localcloud/test_bake.py \
+		tests/localcloud/test_bake_cost.py tests/localcloud/test_image_publish.py tests/stacks
 
 .PHONY: changelog
 changelog: setup ## Check the changelog fragments

@@ -212,6 +212,7 @@ def test_each_machine_has_an_identity_of_its_own(
     assert unit(other) == "inactive", "a machine without a boot document configures nothing"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("document", "words"),
     [

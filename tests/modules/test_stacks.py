@@ -105,6 +105,7 @@ def back_up(cloud):
     ]
 
 
+@pytest.mark.long
 def test_life_of_the_stack(stack, cloud, application):
     name = f"demo-{application}"
     confirm, destroy = {"stackyard_confirm": name}, f"{application}_destroy"

@@ -390,6 +390,7 @@ def refuse(wrong, ansible, words, number):
     return None
 
 
+@pytest.mark.long
 def test_every_wrong_input_is_refused_before_anything_is_written(ansible, cloud, application, table, prepared):
     workers = min(4, max(2, os.cpu_count() or 2))
     with ThreadPoolExecutor(workers) as pool:

@@ -157,6 +157,7 @@ def test_no_edit_is_lost_when_the_image_is_changed(healthy_site: Site, images: I
     site.playbook("etherpad")
 
 
+@pytest.mark.long
 def test_without_the_lease_two_machines_write(healthy_site: Site, source: Path) -> None:
     """The trial above proves something only if it notices this."""
     site = healthy_site
@@ -167,6 +168,7 @@ def test_without_the_lease_two_machines_write(healthy_site: Site, source: Path) 
     site.wait_healthy()
 
 
+@pytest.mark.long
 def test_a_machine_that_fails_gives_the_lease_back(healthy_site: Site, source: Path) -> None:
     """The new machine takes the lease and finds no database; the old one goes on."""
     site = healthy_site
@@ -187,6 +189,7 @@ def test_a_machine_that_fails_gives_the_lease_back(healthy_site: Site, source: P
     site.playbook("etherpad")
 
 
+@pytest.mark.long
 def test_a_machine_is_configured_in_place(healthy_site: Site) -> None:
     """With the version and the plug-ins of its image, which no inventory names."""
     site = healthy_site
@@ -221,6 +224,7 @@ def health(site: Site, machine: str) -> int:
     return int(answer or 0)
 
 
+@pytest.mark.long
 def test_a_database_that_is_away_for_a_while_costs_no_machine(healthy_site: Site, source: Path) -> None:
     site = healthy_site
     [machine] = site.in_service()

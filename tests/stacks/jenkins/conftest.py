@@ -32,9 +32,11 @@ def file_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="package")
-def site(file_systems: Path) -> Iterator[Site]:
-    """A stand-in for Jenkins on one machine, made by the demo."""
-    with deployed("jenkins", 1, file_systems, also=("jenkins_agent",), **AGENTS) as made:
+def site(request: pytest.FixtureRequest, file_systems: Path) -> Iterator[Site]:
+    """A stand-in for Jenkins on one machine, made by the demo; with agents where their trial is made in this run."""
+    agents = any("test_agents_" in item.name and not item.get_closest_marker("skip") for item in request.session.items)
+    images, variables = (("jenkins_agent",), AGENTS) if agents else ((), {})
+    with deployed("jenkins", 1, file_systems, images, **variables) as made:
         yield made
 
 

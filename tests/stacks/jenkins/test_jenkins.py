@@ -89,6 +89,7 @@ def test_how_soon_a_machine_is_healthy(healthy_site: Site) -> None:
     record("jenkins", boot_to_healthy_golden_s=healthy_site.boot_seconds())
 
 
+@pytest.mark.long
 def test_agents_come_for_builds_are_drained_and_go(healthy_site: Site, controller: Controller) -> None:
     """And the controller does not change meanwhile."""
     site, name = healthy_site, f"{healthy_site.name}-agents"
@@ -192,6 +193,7 @@ def test_a_new_image_takes_over_and_running_builds_end_first(
     site.wait_healthy()
 
 
+@pytest.mark.long
 def test_an_upgrade_is_interrupted_taken_up_and_taken_back_with_the_home(
     healthy_site: Site, images: Images, controller: Controller
 ) -> None:
@@ -225,6 +227,7 @@ def test_an_upgrade_is_interrupted_taken_up_and_taken_back_with_the_home(
     assert site.playbook("jenkins").changed == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seconds", "result"), [(10, "SUCCESS"), (600, "ABORTED")])
 def test_a_build_never_vanishes_when_the_machine_is_ended(
     healthy_site: Site, controller: Controller, seconds: int, result: str
@@ -242,6 +245,7 @@ def test_a_build_never_vanishes_when_the_machine_is_ended(
     assert controller.result(build) == result
 
 
+@pytest.mark.long
 def test_a_home_that_does_not_answer_for_a_minute_costs_no_machine_and_no_build(
     healthy_site: Site, controller: Controller, file_systems: Path
 ) -> None:
@@ -262,6 +266,7 @@ def test_a_home_that_does_not_answer_for_a_minute_costs_no_machine_and_no_build(
     assert "while-away" in controller.jobs()
 
 
+@pytest.mark.long
 def test_the_entry_becomes_an_address_that_follows_the_machine(
     healthy_site: Site, controller: Controller, tmp_path: Path
 ) -> None:
@@ -322,6 +327,7 @@ class TestHomeOnAVolume:
             site.playbook("jenkins_destroy", stackyard_confirm=site.name)
             site.playbook("jenkins", **ON_A_VOLUME)
 
+    @pytest.mark.long
     def test_a_machine_whose_host_fails_is_started_again_with_its_jobs(
         self, healthy_site: Site, controller: Controller
     ) -> None:
@@ -352,6 +358,7 @@ class TestHomeOnAVolume:
         assert controller.jobs() == jobs
         site.playbook("jenkins", **ON_A_VOLUME)
 
+    @pytest.mark.long
     def test_an_upgrade_takes_the_volume_over_and_is_taken_back_with_a_snapshot(
         self, healthy_site: Site, images: Images, controller: Controller
     ) -> None:
@@ -378,6 +385,7 @@ class TestHomeOnAVolume:
         assert volume in home_volumes(site)
         assert site.playbook("jenkins_rollback", stackyard_recovery_point=name, **ON_A_VOLUME).changed == 0
 
+    @pytest.mark.long
     def test_a_machine_that_has_ended_is_replaced_by_the_next_run(
         self, healthy_site: Site, controller: Controller
     ) -> None:

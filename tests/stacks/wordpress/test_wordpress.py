@@ -130,6 +130,7 @@ def test_a_killed_machine_is_replaced(healthy_site: Site) -> None:
     assert load.failed <= load.threads, load.reasons()
 
 
+@pytest.mark.long
 def test_a_machine_whose_nginx_stopped_is_replaced(healthy_site: Site) -> None:
     site = healthy_site
     victim = site.in_service()[0]
@@ -141,6 +142,7 @@ def test_a_machine_whose_nginx_stopped_is_replaced(healthy_site: Site) -> None:
     assert load.failed == 0, load.reasons()
 
 
+@pytest.mark.long
 def test_the_group_grows_and_shrinks(healthy_site: Site) -> None:
     """2, 4, 2 machines; and the boot of a golden machine is timed on the way."""
     site = healthy_site
@@ -200,6 +202,7 @@ def seconds_to_healthy(site: Site, **options: str) -> float:
         ec2.terminate_instances(InstanceIds=[machine])
 
 
+@pytest.mark.long
 def test_the_site_comes_back_after_its_database(healthy_site: Site) -> None:
     site = healthy_site
     posts = published_posts(site)
@@ -229,6 +232,7 @@ class TestStack(StackTrials):
     """What every stack must pass."""
 
 
+@pytest.mark.long
 def test_the_site_moves_to_a_domain_over_https(healthy_site: Site, tmp_path: Path) -> None:
     """Last, because the site has another address afterwards."""
     site, domain = healthy_site, "www.yard.example"
