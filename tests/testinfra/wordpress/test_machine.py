@@ -33,6 +33,27 @@ def test_administrator_logs_in(machine):
     assert "update-nag" not in dashboard.body
 
 
+@pytest.fixture
+def mute_names(machine, database):
+    """A name server that never answers, as where there is no way out."""
+    address = machine.host.check_output("getent hosts database.internal").split()[0]
+    listen = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 53)); time.sleep(600)"
+    database.check_output(f'systemd-run --quiet --collect --unit=mute python3 -c "{listen}"')
+    machine.host.check_output(f"cp /etc/resolv.conf /root/resolv.conf && echo nameserver {address} >/etc/resolv.conf")
+    yield
+    machine.host.check_output("cat /root/resolv.conf >/etc/resolv.conf")
+    database.check_output("systemctl stop mute")
+
+
+def test_a_page_of_the_administrator_waits_for_nobody(machine, mute_names):
+    machine.php("foreach (['core', 'plugins', 'themes'] as $what) delete_site_transient(\"update_$what\");")
+    answer = machine.log_in(PASSWORD)
+    cookies = "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
+    for page in ("", "plugins.php", "themes.php"):
+        shown = machine.get(f"/wp-admin/{page}", headers={"Cookie": cookies, "User-Agent": f"Molecule {time.time()}"})
+        assert shown.status == 200
+
+
 def test_wrong_password_is_refused(machine):
     answer = machine.log_in("not this one")
     assert answer.status == 200

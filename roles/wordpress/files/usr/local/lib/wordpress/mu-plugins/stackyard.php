@@ -61,6 +61,26 @@ add_action(
 	}
 );
 
+// No page waits for wordpress.org, which where names are not answered takes more than half a minute: whether there are updates the
+// scheduled events ask, and the pages that are about nothing else.
+remove_action( 'admin_init', '_maybe_update_core' );
+remove_action( 'admin_init', '_maybe_update_plugins' );
+remove_action( 'admin_init', '_maybe_update_themes' );
+remove_action( 'load-plugins.php', 'wp_update_plugins' );
+remove_action( 'load-themes.php', 'wp_update_themes' );
+add_filter(
+	'pre_http_request',
+	static function ( $answer, array $arguments, string $url ) {
+		$asked = in_array( $GLOBALS['pagenow'], array( 'update-core.php', 'site-health.php', 'credits.php' ), true );
+		if ( ! is_admin() || wp_doing_ajax() || $asked || 'api.wordpress.org' !== wp_parse_url( $url, PHP_URL_HOST ) ) {
+			return $answer;
+		}
+		return new WP_Error( 'stackyard', 'Pages of administrators do not ask wordpress.org.' );
+	},
+	10,
+	3
+);
+
 // These would call an image that does not update itself broken.
 add_filter(
 	'site_status_tests',
