@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from support.stack_account import INVENTORY, VARIABLES, announcements, bake, environment
+from support.stack_account import announcements, stack_runs
 
 # What the local inventory leaves out and an account would have.
 OPTIONS = {
@@ -36,18 +36,7 @@ def application(request):
 @pytest.fixture
 def stack(ansible, cloud, application):
     """Runs a playbook of the stack, by default the one that makes it; an image is there, as after a bake."""
-    bake(cloud, application)
-
-    def run(playbook=application, variables=None, **options):
-        return ansible.run_playbook(
-            f"playbooks/{playbook}.yml",
-            arguments=(*INVENTORY, *options.pop("arguments", ())),
-            environment=environment(cloud.endpoint),
-            extra_vars={**VARIABLES, **OPTIONS[application], **(variables or {})},
-            **options,
-        )
-
-    return run
+    return stack_runs(ansible, cloud, application, **OPTIONS[application])
 
 
 def left(cloud, name):
@@ -111,7 +100,7 @@ def test_life_of_the_stack(stack, cloud, application):
     confirm, destroy = {"stackyard_confirm": name}, f"{application}_destroy"
     announced = stack(check=True)
     assert cloud.writes() == []
-    created = stack(arguments=("-vvv",))
+    created = stack(more=("-vvv",))
     assert announcements(announced) == announcements(created)
     assert cloud.server_errors() == []
     scheduled = cloud.client("autoscaling").describe_scheduled_actions()["ScheduledUpdateGroupActions"]
