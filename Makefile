@@ -45,7 +45,7 @@ demo-down: ## Remove the demo and its local cloud without a trace
 PYTEST = </dev/null python -m pytest --junitxml=build/results/$@.xml
 
 .PHONY: test
-test: ## Run every test but the long ones
+test: ## Run every test, and a third of the long ones
 	@rm -rf build/results
 	@status=0; $(MAKE) suites || status=$$?; \
 	if [ -d build/results ]; then python tests/support/results.py build/results; fi; exit $$status
